@@ -1,0 +1,1 @@
+//! The messages and services of BuildKit's wire protocol that mbuild speaks.

@@ -1,0 +1,4 @@
+//! mbuild: a client of BuildKit that builds each platform on a node of its own kind.
+//!
+//! Not a public API: no stability is promised. The library exists so that the binary is
+//! ten lines and the tests can call inside.

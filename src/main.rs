@@ -1,0 +1,3 @@
+//! The `mbuild` command.
+
+fn main() {}
