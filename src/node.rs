@@ -7,19 +7,21 @@ use crate::platform::Platform;
 pub struct NodeInfo {
     /// The node's name, unique in its builder.
     pub name: String,
-    /// What it can build, or why that is not known.
-    pub offer: Offer,
+    /// The platforms that the configuration gives it; empty means that its daemon says.
+    pub configured: Vec<Platform>,
+    /// What its daemon said.
+    pub reported: Reported,
     /// How many builds it takes at once; `None` means no limit.
     pub slots: Option<usize>,
 }
 
-/// What a node offers to build.
+/// A daemon's own word on the platforms it builds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Offer {
-    /// The configuration says so; the daemon was not asked.
-    Configured(Vec<Platform>),
-    /// The daemon said so: its workers' platforms in its own order, the first being native.
-    Reported(Vec<Platform>),
-    /// It did not answer in time; the text says why.
-    Unknown(String),
+pub enum Reported {
+    /// It was not asked, since the configuration says enough.
+    Unasked,
+    /// Its workers' platforms in its own order; the first one is native.
+    Platforms(Vec<Platform>),
+    /// It did not answer in time, or with an error; the text says why.
+    Failed(String),
 }

@@ -1,0 +1,110 @@
+//! One build, fully parsed, independent of any builder.
+//!
+//! [`BuildRequest`] says what the user wants. It never holds a secret's bytes, only where
+//! they come from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::{OutputSpec, SecretSpec};
+use crate::platform::Platform;
+use crate::reference::ImageRef;
+
+/// Everything one build was asked to do.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// Where the files come from.
+    pub context: BuildContext,
+    /// Where the Dockerfile comes from.
+    pub dockerfile: Dockerfile,
+    /// What to build for; empty means the first node's own platform.
+    pub platforms: Vec<Platform>,
+    /// Names for every image output; where given they replace the outputs' own names.
+    pub tags: Vec<ImageRef>,
+    /// Where the results go; empty means that nothing was asked for.
+    pub outputs: Vec<OutputSpec>,
+    /// What the Dockerfile frontend is told.
+    pub frontend: FrontendOptions,
+    /// Privileges granted to the build, such as `network.host`.
+    pub entitlements: BTreeSet<String>,
+    /// Secrets that steps may ask for.
+    pub secrets: Vec<SecretSpec>,
+    /// The key under which daemons keep the context between builds; `None` means one
+    /// that only this user's machine knows.
+    pub context_key: Option<String>,
+    /// Whether a platform may be built by emulation.
+    pub allow_emulation: bool,
+    /// Whether the other platforms go on when one fails.
+    pub keep_going: bool,
+}
+
+/// Where the build's files come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildContext {
+    /// A directory on this machine.
+    Directory(PathBuf),
+    /// A tar that came on stdin, kept in this file, so that every node can be sent it.
+    Archive(PathBuf),
+    /// No files at all.
+    Empty,
+}
+
+/// Where the Dockerfile comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dockerfile {
+    /// A file on this machine: its directory and its name in it.
+    Local {
+        /// The directory that the daemon may ask files of.
+        dir: PathBuf,
+        /// The file's name in `dir`.
+        name: String,
+    },
+    /// A path inside the context archive.
+    InContext(String),
+}
+
+/// What the Dockerfile frontend is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FrontendOptions {
+    /// The stage to build; `None` means the last.
+    pub target: Option<String>,
+    /// Build arguments by name.
+    pub build_args: BTreeMap<String, String>,
+    /// Labels of the image by name.
+    pub labels: BTreeMap<String, String>,
+    /// Which stages ignore the cache.
+    pub no_cache: NoCache,
+    /// Whether base images are looked up anew.
+    pub pull: bool,
+    /// Extra hosts as `name=address`.
+    pub add_hosts: Vec<String>,
+    /// Limits as `name=soft:hard`.
+    pub ulimits: Vec<String>,
+    /// Size of `/dev/shm` in bytes; `None` means the daemon's default.
+    pub shm_size: Option<u64>,
+    /// The cgroup that steps run below.
+    pub cgroup_parent: Option<String>,
+    /// The network of steps; `None` means the daemon's default.
+    pub network: Option<Network>,
+}
+
+/// Which stages ignore the cache.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum NoCache {
+    /// None does.
+    #[default]
+    Use,
+    /// All do.
+    All,
+    /// The named ones do.
+    Stages(Vec<String>),
+}
+
+/// The network that steps run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// The daemon's host's own.
+    Host,
+    /// None at all.
+    None,
+}
