@@ -1,0 +1,94 @@
+# What up changes on the machine: a bridge with one network namespace per node, and a binfmt entry for arm64.
+
+namespace() { echo "$NAME-$1"; }
+
+bridge_up() {
+    [ ! -e "/sys/class/net/$BRIDGE" ] || return 0
+    ip link add "$BRIDGE" type bridge
+    # Says whose it is, to whoever meets it.
+    ip link set "$BRIDGE" alias "$STATE"
+    ip addr add "$SUBNET.1/24" dev "$BRIDGE"
+    ip link set "$BRIDGE" up
+}
+
+# The name is free, or the bridge is ours.
+check_bridge() {
+    owner=$(cat "/sys/class/net/$BRIDGE/ifalias" 2>/dev/null || echo "$STATE")
+    [ "$owner" = "$STATE" ] || die "interface $BRIDGE belongs to ${owner:-something else};" \
+        "run down there, or set MBUILD_ENV_NAME and MBUILD_ENV_SUBNET"
+}
+
+# node_network NODE LAST_BYTE
+node_network() {
+    ns=$(namespace "$1")
+    [ ! -e "/run/netns/$ns" ] || return 0
+    ip netns add "$ns"
+    ip link add "$ns" type veth peer name eth0 netns "$ns"
+    ip link set "$ns" master "$BRIDGE" up
+    ip -n "$ns" link set lo up
+    ip -n "$ns" addr add "$SUBNET.$2/24" dev eth0
+    ip -n "$ns" link set eth0 up
+    ip -n "$ns" route add default via "$SUBNET.1"
+}
+
+network_up() {
+    check_bridge
+    [ -d /run/netns ] || : >"$STATE/netns-added"
+    bridge_up
+    last=2
+    for node in $NODES; do
+        node_network "$node" $last
+        last=$((last + 1))
+    done
+}
+
+network_down() {
+    for node in $NODES; do
+        ns=$(namespace "$node")
+        [ ! -e "/run/netns/$ns" ] || ip netns del "$ns"
+        # The kernel takes the pair down with the namespace, but a little later.
+        ip link del "$ns" 2>/dev/null || true
+    done
+    ip link del "$BRIDGE" 2>/dev/null || true
+    [ ! -f "$STATE/netns-added" ] || remove_netns_dir
+}
+
+# `ip netns add` made it, and mounted it on itself.
+remove_netns_dir() {
+    [ -z "$(ls /run/netns)" ] || return 0
+    umount /run/netns 2>/dev/null || true
+    rmdir /run/netns 2>/dev/null || true
+}
+
+BINFMT=/proc/sys/fs/binfmt_misc
+AARCH64_MAGIC=7f454c460201010000000000000000000200b700
+
+# An entry without F opens its interpreter by path, which containers don't have.
+binfmt_present() {
+    for entry in "$BINFMT"/*; do
+        [ "${entry##*/}" != register ] && [ -f "$entry" ] || continue
+        grep -q '^enabled' "$entry" && grep -q "^magic $AARCH64_MAGIC" "$entry" && grep -q '^flags:.*F' "$entry" &&
+            return 0
+    done
+    return 1
+}
+
+binfmt_up() {
+    if [ ! -e $BINFMT/register ]; then
+        mount -t binfmt_misc binfmt_misc $BINFMT || die "can't mount binfmt_misc: arm64 steps can't run here"
+        : >"$STATE/binfmt-mounted"
+    fi
+    ! binfmt_present || return 0
+    echo "$NAME-aarch64" >"$STATE/binfmt-entry"
+    magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+    mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+    printf '%s' ":$NAME-aarch64:M::$magic:$mask:$ROOT/qemu/usr/bin/qemu-aarch64-static:F" >$BINFMT/register
+}
+
+binfmt_down() {
+    if [ -f "$STATE/binfmt-entry" ]; then
+        entry=$BINFMT/$(cat "$STATE/binfmt-entry")
+        [ ! -f "$entry" ] || echo -1 >"$entry"
+    fi
+    [ ! -f "$STATE/binfmt-mounted" ] || umount $BINFMT || true
+}
