@@ -3,6 +3,9 @@
 //! Each child module checks the records of one or two files of `tests/it/data/vectors/`.
 //! `MBUILD_VECTORS` names another directory to read instead; a file missing there is a failure.
 
+mod platforms;
+mod references;
+
 use std::fmt::Debug;
 use std::path::PathBuf;
 
@@ -50,6 +53,11 @@ impl Report {
             checked: 0,
             mismatches: Vec::new(),
         }
+    }
+
+    /// Returns the name of the vector file.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Counts one record, and keeps it as a mismatch unless `got` is what was expected.
