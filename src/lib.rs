@@ -6,3 +6,7 @@
 pub mod digest;
 pub mod platform;
 pub mod reference;
+
+pub mod retry;
+
+pub mod credentials;
