@@ -10,3 +10,4 @@ pub mod reference;
 pub mod retry;
 
 pub mod credentials;
+pub mod oci;
