@@ -3,6 +3,7 @@
 //! Not a public API: no stability is promised. The library exists so that the binary is
 //! ten lines and the tests can call inside.
 
+pub mod attrs;
 pub mod digest;
 pub mod platform;
 pub mod reference;
