@@ -12,3 +12,4 @@ pub mod retry;
 
 pub mod credentials;
 pub mod oci;
+pub mod request;

@@ -1,0 +1,27 @@
+//! What a build is asked to do: one parser for each flag, giving typed values.
+//!
+//! Nothing here reads files or the environment; the grammar of the fields is in `attrs`.
+
+pub mod annotation;
+pub mod attest;
+pub mod cache;
+pub mod context;
+pub mod entitlement;
+pub mod hosts;
+pub mod limits;
+pub mod output;
+pub mod platforms;
+pub mod secret;
+pub mod ssh;
+
+pub use annotation::{AnnotationPlace, AnnotationSpec};
+pub use attest::{AttestKind, AttestSpec};
+pub use cache::{CacheKind, CacheSpec};
+pub use context::{BuildContextSpec, ContextSource};
+pub use entitlement::Entitlement;
+pub use hosts::{HostAddress, HostEntry};
+pub use limits::Ulimit;
+pub use output::{OutputDest, OutputKind, OutputSpec};
+pub use platforms::parse_platforms;
+pub use secret::{SecretSource, SecretSpec};
+pub use ssh::SshSpec;
