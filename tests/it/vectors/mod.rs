@@ -3,6 +3,7 @@
 //! Each child module checks the records of one or two files of `tests/it/data/vectors/`.
 //! `MBUILD_VECTORS` names another directory to read instead; a file missing there is a failure.
 
+mod flags;
 mod platforms;
 mod references;
 
@@ -70,7 +71,10 @@ impl Report {
     }
 
     /// Prints the number of records checked; panics with the first ten mismatches if any.
-    #[expect(clippy::print_stdout, reason = "a test that compared nothing must be noticed")]
+    #[expect(
+        clippy::print_stdout,
+        reason = "a test that compared nothing must be noticed"
+    )]
     pub(crate) fn finish(self) {
         let Self {
             name,
