@@ -5,6 +5,7 @@
 
 pub mod attrs;
 pub mod digest;
+pub mod ignore;
 pub mod platform;
 pub mod reference;
 

@@ -3,6 +3,7 @@
 //! Each child module checks the records of one or two files of `tests/it/data/vectors/`.
 //! `MBUILD_VECTORS` names another directory to read instead; a file missing there is a failure.
 
+mod files;
 mod flags;
 mod platforms;
 mod references;
