@@ -9,6 +9,8 @@ pub mod ignore;
 pub mod platform;
 pub mod reference;
 
+pub mod config;
+
 pub mod retry;
 
 pub mod credentials;

@@ -1,0 +1,77 @@
+//! The tables and keys of `mbuild.toml`, as the deserializer reads them.
+//!
+//! Says which keys there are and keeps the places of those that messages point at; what
+//! the values mean is decided in `parse`.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+/// The whole file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileTable {
+    pub(super) version: Option<Spanned<u32>>,
+    pub(super) builder: Option<Spanned<String>>,
+    pub(super) allow_emulation: Option<bool>,
+    #[serde(default)]
+    pub(super) build: BuildTable,
+    #[serde(default)]
+    pub(super) builders: BTreeMap<Spanned<String>, BuilderTable>,
+    #[serde(default)]
+    pub(super) registries: BTreeMap<Spanned<String>, RegistryTable>,
+}
+
+/// `[build]`: defaults of `mbuild build`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BuildTable {
+    #[serde(default)]
+    pub(super) platforms: Vec<Spanned<String>>,
+    pub(super) progress: Option<Spanned<String>>,
+}
+
+/// `[builders.NAME]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BuilderTable {
+    pub(super) driver: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) nodes: Vec<NodeTable>,
+}
+
+/// `[[builders.NAME.nodes]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NodeTable {
+    pub(super) name: Spanned<String>,
+    pub(super) endpoint: Spanned<String>,
+    #[serde(default)]
+    pub(super) platforms: Vec<Spanned<String>>,
+    pub(super) slots: Option<NonZeroUsize>,
+    pub(super) tls: Option<Spanned<TlsTable>>,
+}
+
+/// `tls` of a node.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TlsTable {
+    pub(super) ca: Option<PathBuf>,
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) server_name: Option<String>,
+}
+
+/// `[registries."host:port"]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RegistryTable {
+    #[serde(default)]
+    pub(super) http: bool,
+    #[serde(default)]
+    pub(super) insecure: bool,
+    pub(super) ca: Option<PathBuf>,
+}
