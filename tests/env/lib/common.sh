@@ -1,7 +1,6 @@
 # Settings and small helpers, sourced by up, down and restart (which set ENV_DIR).
 
-# What may be set from outside. NAME and SUBNET let two checkouts have an environment each at the same time;
-# SUITE=trixie or bookworm gives older daemons (BuildKit 0.13, 0.8).
+# What may be set from outside; README.md says what for.
 NAME=${MBUILD_ENV_NAME:-mbuild}
 SUBNET=${MBUILD_ENV_SUBNET:-10.213.77}
 PORT=${MBUILD_ENV_REGISTRY_PORT:-5000}
@@ -10,7 +9,7 @@ WAIT=${MBUILD_ENV_WAIT:-60}
 
 NODES="amd64 arm64"
 CACHE=$ENV_DIR/.cache
-STATE=$ENV_DIR/.state
+STATE=${MBUILD_ENV_STATE:-$ENV_DIR/.state}
 ROOT=$CACHE/$SUITE
 REGISTRY=$SUBNET.1:$PORT
 BRIDGE=${NAME}0

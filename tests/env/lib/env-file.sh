@@ -10,7 +10,7 @@ given() {
 line() { printf "export %s='%s'\n" "$1" "$(printf %s "$2" | sed "s/'/'\\\\''/g")"; }
 
 use_given() {
-    [ ! -e "$STATE/amd64.pid" ] || die "an environment of ours is up as well: run down first"
+    [ ! -e "$STATE/started" ] || die "an environment of ours is up as well: run down first"
     say "using MBUILD_TEST_AMD64, _ARM64 and _REGISTRY as given"
     mkdir -p "$STATE"
     {
@@ -33,7 +33,7 @@ write_env() {
         line MBUILD_TEST_BASE_DIR "$STATE/base"
         # May be killed by tests; restart brings one back.
         for name in amd64 arm64 registry; do
-            line "MBUILD_TEST_PID_$(echo $name | tr a-z A-Z)" "$(recorded_pid $name)"
+            line "MBUILD_TEST_PID_$(echo $name | tr '[:lower:]' '[:upper:]')" "$(recorded_pid $name)"
         done
         line MBUILD_TEST_RESTART "$ENV_DIR/restart"
         line MBUILD_TEST_NETNS_AMD64 "$(namespace amd64)"

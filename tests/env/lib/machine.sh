@@ -27,12 +27,11 @@ node_network() {
     ip link set "$ns" master "$BRIDGE" up
     ip -n "$ns" link set lo up
     ip -n "$ns" addr add "$SUBNET.$2/24" dev eth0
+    # No default route: what tries to reach the world fails at once instead of timing out.
     ip -n "$ns" link set eth0 up
-    ip -n "$ns" route add default via "$SUBNET.1"
 }
 
 network_up() {
-    check_bridge
     [ -d /run/netns ] || : >"$STATE/netns-added"
     bridge_up
     last=2
@@ -58,6 +57,17 @@ remove_netns_dir() {
     [ -z "$(ls /run/netns)" ] || return 0
     umount /run/netns 2>/dev/null || true
     rmdir /run/netns 2>/dev/null || true
+}
+
+# On cgroup v2 a container's own cgroup holds its processes, and then can't hand controllers to children. As in
+# docker-in-docker, they move down a level.
+cgroup_nesting() {
+    top=/sys/fs/cgroup
+    [ -f $top/cgroup.controllers ] && [ -f $top/cgroup.type ] && [ ! -d $top/init ] || return 0
+    say "this is a container: moving its processes to the cgroup $top/init"
+    mkdir $top/init
+    xargs -rn1 <$top/cgroup.procs >$top/init/cgroup.procs 2>/dev/null || true
+    sed -e 's/ / +/g' -e 's/^/+/' <$top/cgroup.controllers >$top/cgroup.subtree_control 2>/dev/null || true
 }
 
 BINFMT=/proc/sys/fs/binfmt_misc

@@ -89,7 +89,7 @@ fetch_packages() {
         quietly apt-get -qq update
         cd "$ROOT/debs"
         # runc of sid needs a newer libc than bookworm's.
-        quietly apt-get -qq download "docker.io/$SUITE" "containerd/$SUITE" tini-static/"$SUITE" runc/bookworm \
+        quietly apt-get -qq download "docker.io/$SUITE" "containerd/$SUITE" runc/bookworm \
             docker-registry/bookworm qemu-user-static/bookworm \
             busybox-static:amd64/bookworm busybox-static:arm64/bookworm
         # For comparison only; older suites lack them or have them inside docker.io.
