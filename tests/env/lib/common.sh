@@ -6,10 +6,13 @@ SUBNET=${MBUILD_ENV_SUBNET:-10.213.77}
 PORT=${MBUILD_ENV_REGISTRY_PORT:-5000}
 SUITE=${MBUILD_ENV_SUITE:-sid}
 WAIT=${MBUILD_ENV_WAIT:-60}
+STATE=${MBUILD_ENV_STATE:-$ENV_DIR/.state}
+
+# What is up keeps the settings it was started with, whoever calls down or restart.
+[ ! -f "$STATE/settings" ] || . "$STATE/settings"
 
 NODES="amd64 arm64"
 CACHE=$ENV_DIR/.cache
-STATE=${MBUILD_ENV_STATE:-$ENV_DIR/.state}
 ROOT=$CACHE/$SUITE
 REGISTRY=$SUBNET.1:$PORT
 BRIDGE=${NAME}0
@@ -21,6 +24,11 @@ die() { say "$*"; exit 1; }
 lock() {
     exec 9<"$ENV_DIR/lib/common.sh"
     flock 9
+}
+
+save_settings() {
+    mkdir -p "$STATE"
+    printf "NAME='%s' SUBNET='%s' PORT='%s' SUITE='%s'\n" "$NAME" "$SUBNET" "$PORT" "$SUITE" >"$STATE/settings"
 }
 
 # Runs quietly; shows the output only if the command fails.

@@ -10,7 +10,7 @@ given() {
 line() { printf "export %s='%s'\n" "$1" "$(printf %s "$2" | sed "s/'/'\\\\''/g")"; }
 
 use_given() {
-    [ ! -e "$STATE/started" ] || die "an environment of ours is up as well: run down first"
+    [ ! -e "$STATE/settings" ] || die "an environment of ours is up as well: run down first"
     say "using MBUILD_TEST_AMD64, _ARM64 and _REGISTRY as given"
     mkdir -p "$STATE"
     {
