@@ -16,3 +16,4 @@ pub mod retry;
 pub mod credentials;
 pub mod oci;
 pub mod request;
+pub mod buildkit;
