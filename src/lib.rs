@@ -13,7 +13,7 @@ pub mod config;
 
 pub mod retry;
 
+pub mod buildkit;
 pub mod credentials;
 pub mod oci;
 pub mod request;
-pub mod buildkit;

@@ -97,7 +97,13 @@ impl Services {
             ],
             None => &["Credentials"],
         };
-        self.add(methods, AuthServer::new(Auth { credentials, tokens }))
+        self.add(
+            methods,
+            AuthServer::new(Auth {
+                credentials,
+                tokens,
+            }),
+        )
     }
 }
 
@@ -119,11 +125,7 @@ impl Auth {
     }
 
     /// The key that proves to be the same user to a daemon that chose the salt.
-    async fn key(
-        &self,
-        host: &str,
-        salt: &[u8],
-    ) -> Result<Ed25519KeyPair, Status> {
+    async fn key(&self, host: &str, salt: &[u8]) -> Result<Ed25519KeyPair, Status> {
         let tokens = self.tokens()?;
         // Whoever has no login is the same as all others without one. A registry token is a
         // login too: without a seed, strangers could use what was fetched with it.
@@ -262,27 +264,50 @@ mod tests {
             if request.realm.is_empty() {
                 return Err(Box::new(std::io::Error::other("no realm")));
             }
-            Ok(Token { token: format!("{request:?}"), expires_in: Some(0), issued_at: Some(7) })
+            Ok(Token {
+                token: format!("{request:?}"),
+                expires_in: Some(0),
+                issued_at: Some(7),
+            })
         }
     }
 
     fn auth() -> Auth {
         let auth_config = Some(LOGINS.to_owned());
-        let env = CredentialEnv { auth_config, ..CredentialEnv::default() };
-        let tokens = TokenSource { fetcher: Arc::new(Echo), seeds: TokenSeeds::new(None) };
-        Auth { credentials: Arc::new(Credentials::new(env)), tokens: Some(tokens) }
+        let env = CredentialEnv {
+            auth_config,
+            ..CredentialEnv::default()
+        };
+        let tokens = TokenSource {
+            fetcher: Arc::new(Echo),
+            seeds: TokenSeeds::new(None),
+        };
+        Auth {
+            credentials: Arc::new(Credentials::new(env)),
+            tokens: Some(tokens),
+        }
     }
 
     async fn credentials(host: &str) -> (String, String) {
-        let request = CredentialsRequest { host: host.to_owned() };
-        let answer = auth().credentials(Request::new(request)).await.unwrap().into_inner();
+        let request = CredentialsRequest {
+            host: host.to_owned(),
+        };
+        let answer = auth()
+            .credentials(Request::new(request))
+            .await
+            .unwrap()
+            .into_inner();
         (answer.username, answer.secret)
     }
 
     #[tokio::test]
     async fn a_daemon_is_told_the_login_of_the_host_it_names() {
         async fn check(host: &str, username: &str, secret: &str) {
-            assert_eq!(credentials(host).await, (username.into(), secret.into()), "{host}");
+            assert_eq!(
+                credentials(host).await,
+                (username.into(), secret.into()),
+                "{host}"
+            );
         }
         check("registry-1.docker.io", "ann", "hunter2").await;
         check("identity.example", "", "refresh-me").await;
@@ -292,11 +317,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_broken_configuration_is_an_error_that_names_the_host() {
-        let env = CredentialEnv { auth_config: Some("{".into()), ..CredentialEnv::default() };
-        let auth = Auth { credentials: Arc::new(Credentials::new(env)), tokens: None };
-        let request = CredentialsRequest { host: "a.example".into() };
+        let env = CredentialEnv {
+            auth_config: Some("{".into()),
+            ..CredentialEnv::default()
+        };
+        let auth = Auth {
+            credentials: Arc::new(Credentials::new(env)),
+            tokens: None,
+        };
+        let request = CredentialsRequest {
+            host: "a.example".into(),
+        };
         let status = auth.credentials(Request::new(request)).await.unwrap_err();
-        assert!(status.message().starts_with("no credentials for a.example: "), "{status}");
+        assert!(
+            status
+                .message()
+                .starts_with("no credentials for a.example: "),
+            "{status}"
+        );
     }
 
     async fn token(host: &str, realm: &str) -> Result<FetchTokenResponse, Status> {
@@ -306,17 +344,28 @@ mod tests {
             scopes: vec!["repository:a:pull".into()],
             ..FetchTokenRequest::default()
         };
-        auth().fetch_token(Request::new(request)).await.map(Response::into_inner)
+        auth()
+            .fetch_token(Request::new(request))
+            .await
+            .map(Response::into_inner)
     }
 
     #[tokio::test]
     async fn tokens_come_from_the_fetcher_or_the_configuration() {
-        let answer = token("a.example", "https://auth.example/token").await.unwrap();
-        assert!(answer.token.contains("repository:a:pull"), "{}", answer.token);
+        let answer = token("a.example", "https://auth.example/token")
+            .await
+            .unwrap();
+        assert!(
+            answer.token.contains("repository:a:pull"),
+            "{}",
+            answer.token
+        );
         assert!(answer.token.contains(CLIENT_ID), "{}", answer.token);
         assert_eq!((answer.expires_in, answer.issued_at), (60, 7));
 
-        let answer = token("bearer.example", "https://auth.example/token").await.unwrap();
+        let answer = token("bearer.example", "https://auth.example/token")
+            .await
+            .unwrap();
         assert_eq!((answer.token.as_str(), answer.expires_in), ("show-me", 60));
 
         let status = token("a.example", "").await.unwrap_err();
@@ -324,9 +373,14 @@ mod tests {
     }
 
     async fn public_key(auth: &Auth, host: &str, salt: &[u8]) -> Vec<u8> {
-        let request =
-            GetTokenAuthorityRequest { host: host.into(), salt: salt.to_vec().into() };
-        let answer = auth.get_token_authority(Request::new(request)).await.unwrap();
+        let request = GetTokenAuthorityRequest {
+            host: host.into(),
+            salt: salt.to_vec().into(),
+        };
+        let answer = auth
+            .get_token_authority(Request::new(request))
+            .await
+            .unwrap();
         answer.into_inner().public_key.into()
     }
 
@@ -339,30 +393,53 @@ mod tests {
             payload: vec![9; 32].into(),
             salt: b"salt".to_vec().into(),
         };
-        let signed = auth.verify_token_authority(Request::new(request)).await.unwrap();
+        let signed = auth
+            .verify_token_authority(Request::new(request))
+            .await
+            .unwrap();
         let signed = signed.into_inner().signed;
         let (signature, payload) = signed.split_at(64);
         assert_eq!(payload, [9; 32]);
-        UnparsedPublicKey::new(&ED25519, key).verify(payload, signature).unwrap();
+        UnparsedPublicKey::new(&ED25519, key)
+            .verify(payload, signature)
+            .unwrap();
     }
 
     #[tokio::test]
     async fn users_differ_where_they_have_a_login_and_not_where_they_have_none() {
         let (one, two) = (auth(), auth());
         for host in ["identity.example", "bearer.example", "registry-1.docker.io"] {
-            assert_ne!(public_key(&one, host, b"s").await, public_key(&two, host, b"s").await);
-            assert_eq!(public_key(&one, host, b"s").await, public_key(&one, host, b"s").await);
-            assert_ne!(public_key(&one, host, b"s").await, public_key(&one, host, b"t").await);
+            assert_ne!(
+                public_key(&one, host, b"s").await,
+                public_key(&two, host, b"s").await
+            );
+            assert_eq!(
+                public_key(&one, host, b"s").await,
+                public_key(&one, host, b"s").await
+            );
+            assert_ne!(
+                public_key(&one, host, b"s").await,
+                public_key(&one, host, b"t").await
+            );
         }
         let host = "public.example";
-        assert_eq!(public_key(&one, host, b"s").await, public_key(&two, host, b"s").await);
+        assert_eq!(
+            public_key(&one, host, b"s").await,
+            public_key(&two, host, b"s").await
+        );
     }
 
     #[tokio::test]
     async fn without_a_fetcher_the_daemon_is_sent_back_to_the_credentials() {
-        let auth = Auth { tokens: None, ..auth() };
+        let auth = Auth {
+            tokens: None,
+            ..auth()
+        };
         let request = GetTokenAuthorityRequest::default();
-        let status = auth.get_token_authority(Request::new(request)).await.unwrap_err();
+        let status = auth
+            .get_token_authority(Request::new(request))
+            .await
+            .unwrap_err();
         assert_eq!(status.code(), Code::Unimplemented);
     }
 }

@@ -177,7 +177,10 @@ mod tests {
 
     /// What a new process would find for a host.
     async fn seed(dir: &Path, host: &str) -> Seed {
-        TokenSeeds::new(Some(dir.to_owned())).seed(host).await.unwrap()
+        TokenSeeds::new(Some(dir.to_owned()))
+            .seed(host)
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
@@ -191,7 +194,10 @@ mod tests {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir.path()).unwrap() {
             let entry = entry.unwrap();
-            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                entry.metadata().unwrap().permissions().mode() & 0o777,
+                0o600
+            );
             names.push(entry.file_name().into_string().unwrap());
         }
         names.sort();
@@ -202,18 +208,33 @@ mod tests {
     async fn seeds_of_docker_are_used_and_stay() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(FILE);
-        fs::write(&file, r#"{"a.example":{"Seed":"AAECAwQFBgcICQoLDA0ODw=="}}"#).unwrap();
-        assert_eq!(seed(dir.path(), "a.example").await, (0..16).collect::<Vec<u8>>());
+        fs::write(
+            &file,
+            r#"{"a.example":{"Seed":"AAECAwQFBgcICQoLDA0ODw=="}}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            seed(dir.path(), "a.example").await,
+            (0..16).collect::<Vec<u8>>()
+        );
         seed(dir.path(), "b.example").await;
         let kept: Map<String, Value> = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
         assert_eq!(kept.len(), 2);
-        assert_eq!(kept["a.example"], json!({ "Seed": "AAECAwQFBgcICQoLDA0ODw==" }));
+        assert_eq!(
+            kept["a.example"],
+            json!({ "Seed": "AAECAwQFBgcICQoLDA0ODw==" })
+        );
     }
 
     #[tokio::test]
     async fn a_damaged_file_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
-        for text in ["{", "[]", r#"{"a.example":{"Seed":"?"}}"#, r#"{"a.example":7}"#] {
+        for text in [
+            "{",
+            "[]",
+            r#"{"a.example":{"Seed":"?"}}"#,
+            r#"{"a.example":7}"#,
+        ] {
             fs::write(dir.path().join(FILE), text).unwrap();
             let made = seed(dir.path(), "a.example").await;
             assert_eq!(seed(dir.path(), "a.example").await, made, "{text}");
@@ -243,11 +264,21 @@ mod tests {
         // An independent HMAC-SHA256 and ed25519 (Python's hmac and cryptography) made these.
         fn check(seed: Option<&Seed>, expect: &str) {
             let key = authority_key(seed, &[7; 32]).unwrap();
-            let hex: String =
-                key.public_key().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex: String = key
+                .public_key()
+                .as_ref()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             assert_eq!(hex, expect);
         }
-        check(None, "caa40e46d7281a0e7cf7da9ff4e5b690d33ecba8b7001c7eff7a659ace2e1543");
-        check(Some(&(0..16).collect()), "e04b491884482c6fe19647a8f8169d08546cf60afe3da42d9e02cb38a3bd0743");
+        check(
+            None,
+            "caa40e46d7281a0e7cf7da9ff4e5b690d33ecba8b7001c7eff7a659ace2e1543",
+        );
+        check(
+            Some(&(0..16).collect()),
+            "e04b491884482c6fe19647a8f8169d08546cf60afe3da42d9e02cb38a3bd0743",
+        );
     }
 }
