@@ -13,6 +13,8 @@ pub struct NodeInfo {
     pub reported: Reported,
     /// How many builds it takes at once; `None` means no limit.
     pub slots: Option<usize>,
+    /// How many builds it runs now; 0 where it was not asked.
+    pub running: usize,
 }
 
 /// A daemon's own word on the platforms it builds.

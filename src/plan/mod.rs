@@ -1,0 +1,162 @@
+//! Decides what is built where and how the results become one.
+//!
+//! [`plan`] is pure: a [`BuildRequest`] and what is known of the nodes go in, a
+//! [`BuildPlan`] comes out. Nothing here is asynchronous and nothing talks to anybody.
+
+pub mod assign;
+mod annotations;
+mod output;
+
+use crate::event::UnitId;
+use crate::node::{NodeInfo, Reported};
+use crate::platform::Platform;
+use crate::request::BuildRequest;
+use crate::unit::{BuildUnit, MergeStep};
+
+pub use assign::{Assignment, MatchKind, to_ask};
+
+/// Everything that was decided about a build before it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildPlan {
+    /// The units, in the order of the platforms asked for.
+    pub units: Vec<BuildUnit>,
+    /// What the client does when all of them succeeded, in this order.
+    pub merge: Vec<MergeStep>,
+    /// What the user should know beforehand.
+    pub warnings: Vec<String>,
+}
+
+/// Why a build cannot be planned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// There is nothing to build on.
+    #[error("the builder has no nodes")]
+    NoNodes,
+    /// No platform was asked for and the node that decides did not say what it is.
+    #[error("node {node}, whose own platform would be built, did not answer")]
+    FirstNodeSilent {
+        /// The node's name.
+        node: String,
+        /// Why it is silent.
+        why: String,
+    },
+    /// Nobody builds this platform.
+    #[error("no node builds {platform}: {offers}")]
+    NoNode {
+        /// The platform that was asked for.
+        platform: Platform,
+        /// What each node offers, as a list in words.
+        offers: String,
+        /// A node that would build it by emulation.
+        emulating: Option<String>,
+        /// Nodes that did not answer, with the reason.
+        silent: Vec<(String, String)>,
+    },
+    /// An output that makes no sense, or not with these platforms.
+    #[error("--output type={kind}: {problem}")]
+    Output {
+        /// The output's type.
+        kind: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl PlanError {
+    fn no_node(platform: Platform, nodes: &[NodeInfo]) -> Self {
+        let emulating = nodes
+            .iter()
+            .find(|node| assign::suits(node, &platform) == Some(MatchKind::Emulated))
+            .map(|node| node.name.clone());
+        let silent = nodes
+            .iter()
+            .filter_map(|node| match &node.reported {
+                Reported::Failed(why) => Some((node.name.clone(), why.clone())),
+                _ => None,
+            })
+            .collect();
+        let offers = nodes.iter().map(offer).collect::<Vec<_>>().join("; ");
+        PlanError::NoNode { platform, offers, emulating, silent }
+    }
+
+    /// What the user can do about it; `None` when the message says it all.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            PlanError::NoNode { platform, emulating: Some(node), .. } => Some(format!(
+                "node {node} can emulate {platform}, which is several times slower: allow it with \
+                 --allow-emulation, MBUILD_ALLOW_EMULATION=1 or `allow_emulation = true` in \
+                 mbuild.toml, or give the node that runs it natively `platforms = [\"{platform}\"]`"
+            )),
+            PlanError::NoNode { silent, .. } if !silent.is_empty() => Some(
+                silent
+                    .iter()
+                    .map(|(node, why)| format!("node {node} did not answer: {why}"))
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            ),
+            PlanError::NoNode { platform, .. } => Some(format!(
+                "add a node for {platform} to the builder, or leave the platform out"
+            )),
+            PlanError::FirstNodeSilent { why, .. } => {
+                Some(format!("{why}; name the platform with --platform"))
+            }
+            PlanError::NoNodes => Some("add one with `mbuild builder create`".to_owned()),
+            PlanError::Output { .. } => None,
+        }
+    }
+}
+
+/// Makes the plan of a build on these nodes.
+pub fn plan(request: &BuildRequest, nodes: &[NodeInfo]) -> Result<BuildPlan, PlanError> {
+    let assignments = assign::assign(&request.platforms, nodes, request.allow_emulation)?;
+    let outputs = output::plan_outputs(request, assignments.len())?;
+    let units = assignments
+        .iter()
+        .enumerate()
+        .map(|(position, assignment)| BuildUnit {
+            id: UnitId(position),
+            platform: assignment.platform.clone(),
+            node: nodes[assignment.node].name.clone(),
+            why: assignment.match_kind.why().to_owned(),
+            exports: output::exports_for(&outputs.templates, &assignment.platform),
+        })
+        .collect::<Vec<_>>();
+    let mut warnings = outputs.warnings;
+    warnings.extend(silent_nodes(nodes));
+    output::refuse_shared_store(&units)?;
+    Ok(BuildPlan { units, merge: outputs.merge, warnings })
+}
+
+fn silent_nodes(nodes: &[NodeInfo]) -> impl Iterator<Item = String> {
+    nodes.iter().filter_map(|node| match &node.reported {
+        Reported::Failed(why) => {
+            Some(format!("node {} did not answer and is left out: {why}", node.name))
+        }
+        _ => None,
+    })
+}
+
+fn offer(node: &NodeInfo) -> String {
+    let join = |platforms: &[Platform]| {
+        platforms.iter().map(Platform::to_string).collect::<Vec<_>>().join(", ")
+    };
+    match (&node.configured[..], &node.reported) {
+        (_, Reported::Failed(_)) => format!("node {} did not answer", node.name),
+        ([], Reported::Platforms(list)) => {
+            let (native, emulated): (Vec<_>, Vec<_>) = list.iter().cloned().partition(|p| {
+                assign::suits(node, &p.normalized()) != Some(MatchKind::Emulated)
+            });
+            match emulated.is_empty() {
+                true => format!("node {} offers {}", node.name, join(&native)),
+                false => format!(
+                    "node {} offers {} and emulates {}",
+                    node.name,
+                    join(&native),
+                    join(&emulated)
+                ),
+            }
+        }
+        ([], Reported::Unasked) => format!("node {} was not asked", node.name),
+        (configured, _) => format!("node {} offers {}", node.name, join(configured)),
+    }
+}

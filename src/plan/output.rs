@@ -1,0 +1,263 @@
+//! What each output means for the units, and the merge step that makes one result of theirs.
+//!
+//! Pushing outputs push by digest; trees and files are staged by the client; nothing that a
+//! unit does is visible under the names that the user gave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::platform::Platform;
+use crate::reference::ImageRef;
+use crate::request::{BuildRequest, OutputKind, OutputSpec};
+use crate::unit::{ArchiveKind, BuildUnit, ExportKind, MergeStep, UnitExport};
+
+use super::PlanError;
+use super::annotations::Annotations;
+
+/// The outputs of a request, planned for any platform.
+pub(super) struct PlannedOutputs {
+    pub(super) templates: Vec<Template>,
+    pub(super) merge: Vec<MergeStep>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// An export before it is known for which platform.
+pub(super) struct Template {
+    export: UnitExport,
+    annotations: Annotations,
+}
+
+/// Plans every output of `request` for a build of `platforms` platforms.
+pub(super) fn plan_outputs(
+    request: &BuildRequest,
+    platforms: usize,
+) -> Result<PlannedOutputs, PlanError> {
+    refuse_shared_destinations(&request.outputs)?;
+    let mut planned =
+        PlannedOutputs { templates: Vec::new(), merge: Vec::new(), warnings: Vec::new() };
+    for (position, spec) in request.outputs.iter().enumerate() {
+        let output = Output { position, spec, request, platforms };
+        let (template, step) = match spec.kind {
+            OutputKind::Cacheonly => continue,
+            OutputKind::Local => output.local()?,
+            OutputKind::Tar => output.archive(ArchiveKind::Tar)?,
+            OutputKind::Oci => output.archive(ArchiveKind::Oci)?,
+            OutputKind::Docker => output.archive(ArchiveKind::Docker)?,
+            OutputKind::Image | OutputKind::Registry => output.image()?,
+        };
+        planned.templates.push(template);
+        planned.merge.extend(step);
+    }
+    Ok(planned)
+}
+
+/// The exports of one platform's unit.
+pub(super) fn exports_for(templates: &[Template], platform: &Platform) -> Vec<UnitExport> {
+    templates
+        .iter()
+        .map(|template| {
+            let mut export = template.export.clone();
+            export.attrs.extend(template.annotations.attrs_for(platform));
+            export
+        })
+        .collect()
+}
+
+/// Refuses two units of one node that would store their images under one name.
+pub(super) fn refuse_shared_store(units: &[BuildUnit]) -> Result<(), PlanError> {
+    let mut storing = BTreeSet::new();
+    for unit in units {
+        let stores = unit.exports.iter().any(|export| export.kind == ExportKind::Store);
+        if stores && !storing.insert(&unit.node) {
+            return Err(PlanError::Output {
+                kind: "image".to_owned(),
+                problem: format!(
+                    "node {} builds several platforms and would keep only the last under the \
+                     name; push the image, or build one platform at a time",
+                    unit.node
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+struct Output<'a> {
+    position: usize,
+    spec: &'a OutputSpec,
+    request: &'a BuildRequest,
+    platforms: usize,
+}
+
+type Planned = (Template, Option<MergeStep>);
+
+impl Output<'_> {
+    fn local(&self) -> Result<Planned, PlanError> {
+        let mut attrs = self.spec.attrs.clone();
+        let dest = match self.spec.dest.as_deref() {
+            None | Some("") => return Err(self.error("dest is required: dest=DIRECTORY")),
+            Some("-") => return Err(self.error("a directory cannot be written to stdout")),
+            Some(dest) => PathBuf::from(dest),
+        };
+        let mirror = match attrs.remove("mode").as_deref() {
+            None | Some("copy") => false,
+            Some("delete") => true,
+            Some(mode) => {
+                return Err(self.error(&format!("mode={mode} is neither copy nor delete")));
+            }
+        };
+        let split = match attrs.remove("platform-split") {
+            None => self.platforms > 1,
+            Some(value) => self.boolean("platform-split", &value)?,
+        };
+        attrs.insert("platform-split".to_owned(), split.to_string());
+        let step = MergeStep::Local { output: self.position, dest, mirror, split };
+        Ok((self.template(ExportKind::Tree, attrs), Some(step)))
+    }
+
+    fn archive(&self, kind: ArchiveKind) -> Result<Planned, PlanError> {
+        let mut attrs = self.spec.attrs.clone();
+        if self.platforms > 1 {
+            return Err(self.error(
+                "only one platform fits in; use type=local, or name one platform with --platform",
+            ));
+        }
+        if let Some(tar) = attrs.remove("tar")
+            && !self.boolean("tar", &tar)?
+        {
+            return Err(self.error("tar=false is not supported"));
+        }
+        let dest = match (kind, self.spec.dest.as_deref()) {
+            (ArchiveKind::Docker, None | Some("")) => {
+                return Err(self.error("loading into a Docker engine is not supported; give dest="));
+            }
+            (_, None | Some("" | "-")) => None,
+            (_, Some(dest)) => Some(PathBuf::from(dest)),
+        };
+        if kind != ArchiveKind::Tar && !self.request.tags.is_empty() {
+            let names: Vec<_> = self.request.tags.iter().map(ImageRef::to_string).collect();
+            attrs.insert("name".to_owned(), names.join(","));
+        }
+        let step = MergeStep::File { output: self.position, dest };
+        Ok((self.template(ExportKind::File(kind), attrs), Some(step)))
+    }
+
+    fn image(&self) -> Result<Planned, PlanError> {
+        let mut attrs = self.spec.attrs.clone();
+        let annotations =
+            Annotations::take(&mut attrs).map_err(|problem| self.error(&problem))?;
+        let push = match attrs.remove("push") {
+            _ if self.spec.kind == OutputKind::Registry => true,
+            // Present without a value means yes, as for the daemon.
+            Some(value) => value.is_empty() || self.boolean("push", &value)?,
+            None => false,
+        };
+        let names = self.names(attrs.remove("name"))?;
+        if push {
+            return self.push(attrs, names, annotations);
+        }
+        if !names.is_empty() {
+            let names: Vec<_> = names.iter().map(|n| n.clone().with_default_tag()).collect();
+            attrs.insert("name".to_owned(), join(&names));
+        }
+        let mut template = self.template(ExportKind::Store, attrs);
+        template.annotations = annotations;
+        Ok((template, None))
+    }
+
+    fn push(
+        &self,
+        mut attrs: BTreeMap<String, String>,
+        names: Vec<ImageRef>,
+        annotations: Annotations,
+    ) -> Result<Planned, PlanError> {
+        if names.is_empty() {
+            return Err(self.error("a tag is needed to push: give -t NAME or name=NAME"));
+        }
+        if self.platforms == 1 && !annotations.index.is_empty() {
+            return Err(self.error(
+                "annotation-index needs an index, and one platform without attestations has none",
+            ));
+        }
+        let by_digest = match attrs.remove("push-by-digest") {
+            None => false,
+            Some(value) => value.is_empty() || self.boolean("push-by-digest", &value)?,
+        };
+        let mut repositories: Vec<ImageRef> = Vec::new();
+        for repository in names.iter().map(ImageRef::repository) {
+            if !repositories.contains(&repository) {
+                repositories.push(repository);
+            }
+        }
+        let tags = match by_digest {
+            true => Vec::new(),
+            false => names.into_iter().map(ImageRef::with_default_tag).collect(),
+        };
+        attrs.insert("name".to_owned(), join(&repositories));
+        attrs.insert("push".to_owned(), "true".to_owned());
+        attrs.insert("push-by-digest".to_owned(), "true".to_owned());
+        // Children of one index must be of one kind, whatever the daemon's own default is.
+        attrs.entry("oci-mediatypes".to_owned()).or_insert_with(|| "true".to_owned());
+        attrs.entry("store".to_owned()).or_insert_with(|| "false".to_owned());
+        let step = MergeStep::Publish {
+            output: self.position,
+            repositories,
+            tags,
+            index_annotations: annotations.index.clone(),
+            descriptor_annotations: annotations.descriptors.clone(),
+        };
+        let mut template = self.template(ExportKind::Push, attrs);
+        template.annotations = annotations;
+        Ok((template, Some(step)))
+    }
+
+    /// The names of an image: the request's tags, else the output's own.
+    fn names(&self, own: Option<String>) -> Result<Vec<ImageRef>, PlanError> {
+        if !self.request.tags.is_empty() {
+            return Ok(self.request.tags.clone());
+        }
+        own.iter()
+            .flat_map(|names| names.split(','))
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(|name| name.parse().map_err(|error| self.error(&format!("name: {error}"))))
+            .collect()
+    }
+
+    fn template(&self, kind: ExportKind, attrs: BTreeMap<String, String>) -> Template {
+        let export = UnitExport { output: self.position, attrs, kind };
+        Template { export, annotations: Annotations::default() }
+    }
+
+    fn boolean(&self, key: &str, value: &str) -> Result<bool, PlanError> {
+        crate::attrs::parse_bool(value)
+            .ok_or_else(|| self.error(&format!("{key}={value} is neither true nor false")))
+    }
+
+    fn error(&self, problem: &str) -> PlanError {
+        PlanError::Output { kind: self.spec.kind.to_string(), problem: problem.to_owned() }
+    }
+}
+
+fn refuse_shared_destinations(outputs: &[OutputSpec]) -> Result<(), PlanError> {
+    let mut taken = BTreeSet::new();
+    for spec in outputs {
+        let dest = match (spec.kind, spec.dest.as_deref()) {
+            (OutputKind::Tar | OutputKind::Oci, None | Some("" | "-")) => "-",
+            (_, None | Some("")) => continue,
+            (_, Some(dest)) => dest,
+        };
+        if !taken.insert(dest.trim_end_matches('/').to_owned()) {
+            let problem = match dest {
+                "-" => "two outputs would be written to stdout".to_owned(),
+                _ => format!("two outputs would be written to {dest}"),
+            };
+            return Err(PlanError::Output { kind: spec.kind.to_string(), problem });
+        }
+    }
+    Ok(())
+}
+
+fn join(names: &[ImageRef]) -> String {
+    names.iter().map(ImageRef::to_string).collect::<Vec<_>>().join(",")
+}
