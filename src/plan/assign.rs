@@ -126,7 +126,7 @@ fn configured_match(configured: &[Platform], platform: &Platform) -> Option<Matc
     if own().any(|p| &p == platform) {
         return Some(MatchKind::Native);
     }
-    own().any(|p| p.architecture == platform.architecture && p.runs(platform))
+    own().any(|p| p.architecture == platform.architecture && p.rank(platform).is_some())
         .then_some(MatchKind::Compatible)
 }
 
@@ -143,7 +143,7 @@ fn reported_match(reported: &[Platform], platform: &Platform) -> Option<MatchKin
         (true, false) => reported
             .iter()
             .map(Platform::normalized)
-            .any(|p| own_code(&p) && p.architecture == platform.architecture && p.runs(platform))
+            .any(|p| own_code(&p) && p.architecture == platform.architecture && p.rank(platform).is_some())
             .then_some(MatchKind::Compatible),
         (false, true) => Some(MatchKind::Emulated),
         (false, false) => None,

@@ -157,7 +157,7 @@ impl Output<'_> {
             return self.push(attrs, names, annotations);
         }
         if !names.is_empty() {
-            let names: Vec<_> = names.iter().map(|n| n.clone().with_default_tag()).collect();
+            let names: Vec<_> = names.iter().map(ImageRef::with_default_tag).collect();
             attrs.insert("name".to_owned(), join(&names));
         }
         let mut template = self.template(ExportKind::Store, attrs);
@@ -184,14 +184,14 @@ impl Output<'_> {
             Some(value) => value.is_empty() || self.boolean("push-by-digest", &value)?,
         };
         let mut repositories: Vec<ImageRef> = Vec::new();
-        for repository in names.iter().map(ImageRef::repository) {
+        for repository in names.iter().map(ImageRef::without_tag) {
             if !repositories.contains(&repository) {
                 repositories.push(repository);
             }
         }
         let tags = match by_digest {
             true => Vec::new(),
-            false => names.into_iter().map(ImageRef::with_default_tag).collect(),
+            false => names.iter().map(ImageRef::with_default_tag).collect(),
         };
         attrs.insert("name".to_owned(), join(&repositories));
         attrs.insert("push".to_owned(), "true".to_owned());

@@ -1,0 +1,177 @@
+//! The flags of `mbuild build`, exactly as they were typed.
+//!
+//! Spelling and meaning are those of `docker buildx build`. Nothing is resolved here: that
+//! is `resolve`'s work.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Build an image, or files, for one or several platforms
+#[derive(Debug, Clone, Default, Args)]
+pub struct BuildArgs {
+    /// Directory to build from, or `-` for a tar or a Dockerfile on stdin
+    #[arg(value_name = "CONTEXT", default_value = ".", hide_default_value = true)]
+    pub context: String,
+
+    /// Dockerfile to use, `-` for stdin [default: CONTEXT/Dockerfile]
+    #[arg(short, long, value_name = "FILE", help_heading = "What to build")]
+    pub file: Option<String>,
+    /// Platforms to build for, such as linux/amd64,linux/arm64
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',', help_heading = "What to build")]
+    pub platform: Vec<String>,
+    /// Stage to build
+    #[arg(long, value_name = "STAGE", help_heading = "What to build")]
+    pub target: Option<String>,
+    /// Build argument, NAME=VALUE, or NAME to take it from the environment
+    #[arg(long, value_name = "NAME[=VALUE]", help_heading = "What to build")]
+    pub build_arg: Vec<String>,
+    /// Label of the image
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "What to build")]
+    pub label: Vec<String>,
+    /// Secret for steps: id=NAME[,src=FILE|,env=VARIABLE]
+    #[arg(long, value_name = "SPEC", help_heading = "What to build")]
+    pub secret: Vec<String>,
+
+    /// Name of the image; may be given several times
+    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "Where results go")]
+    pub tag: Vec<String>,
+    /// Push the image to its registries
+    #[arg(long, help_heading = "Where results go", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_default_value = true,
+        value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
+    pub push: bool,
+    /// Output: type=local|tar|image|registry|oci|docker|cacheonly[,KEY=VALUE…], or a directory
+    #[arg(short, long, value_name = "SPEC", help_heading = "Where results go")]
+    pub output: Vec<String>,
+    /// Write what was built, and where, to this file as JSON
+    #[arg(long, value_name = "FILE", help_heading = "Where results go")]
+    pub metadata_file: Option<PathBuf>,
+    /// Write the image's digest to this file
+    #[arg(long, value_name = "FILE", help_heading = "Where results go")]
+    pub iidfile: Option<PathBuf>,
+
+    /// Ignore the cache
+    #[arg(long, help_heading = "Cache", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_default_value = true,
+        value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
+    pub no_cache: bool,
+    /// Stages that ignore the cache
+    #[arg(long, value_name = "STAGE", value_delimiter = ',', help_heading = "Cache")]
+    pub no_cache_filter: Vec<String>,
+    /// Look base images up anew
+    #[arg(long, help_heading = "Cache", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_default_value = true,
+        value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
+    pub pull: bool,
+    /// Name under which nodes keep the context between builds, shared by who knows it
+    #[arg(long, value_name = "KEY", help_heading = "Cache")]
+    pub context_key: Option<String>,
+
+    /// Extra host for steps: NAME:IP
+    #[arg(long, value_name = "NAME:IP", help_heading = "Steps")]
+    pub add_host: Vec<String>,
+    /// Limit for steps: NAME=SOFT[:HARD]
+    #[arg(long, value_name = "LIMIT", help_heading = "Steps")]
+    pub ulimit: Vec<String>,
+    /// Size of /dev/shm, such as 64m
+    #[arg(long, value_name = "BYTES", help_heading = "Steps")]
+    pub shm_size: Option<String>,
+    /// Cgroup that steps run below
+    #[arg(long, value_name = "CGROUP", help_heading = "Steps")]
+    pub cgroup_parent: Option<String>,
+    /// Network of steps: default, none or host
+    #[arg(long, value_name = "MODE", help_heading = "Steps")]
+    pub network: Option<String>,
+    /// Privilege for steps: network.host, security.insecure, device
+    #[arg(long, value_name = "ENTITLEMENT", help_heading = "Steps")]
+    pub allow: Vec<String>,
+
+    /// Let a node emulate a platform that no node runs natively
+    #[arg(long, help_heading = "How it runs", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_default_value = true,
+        value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
+    pub allow_emulation: bool,
+    /// Let the other platforms finish when one fails
+    #[arg(long, help_heading = "How it runs")]
+    pub keep_going: bool,
+    /// Print which node would build what, and do nothing
+    #[arg(long, help_heading = "How it runs")]
+    pub dry_run: bool,
+    /// Form of the plan that --dry-run prints: text or json
+    #[arg(long, value_name = "FORM", default_value = "text", hide_default_value = true,
+        help_heading = "How it runs")]
+    pub format: String,
+    /// Progress: auto, tty, plain, quiet, none or rawjson
+    #[arg(long, value_name = "MODE", help_heading = "How it runs")]
+    pub progress: Option<String>,
+    /// Print nothing but the image's digest
+    #[arg(short, long, help_heading = "How it runs", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_default_value = true,
+        value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
+    pub quiet: bool,
+
+    /// What buildx accepts and ignores
+    #[command(flatten)]
+    pub ignored: IgnoredArgs,
+}
+
+/// Flags that buildx hides and ignores; each is accepted with a warning.
+#[derive(Debug, Clone, Default, Args)]
+pub struct IgnoredArgs {
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    squash: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    rm: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    force_rm: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    compress: Option<String>,
+    #[arg(long, hide = true)]
+    isolation: Option<String>,
+    #[arg(long, hide = true)]
+    security_opt: Vec<String>,
+    #[arg(short, long, hide = true)]
+    memory: Option<String>,
+    #[arg(long, hide = true)]
+    memory_swap: Option<String>,
+    #[arg(short = 'c', long, hide = true)]
+    cpu_shares: Option<String>,
+    #[arg(long, hide = true)]
+    cpu_period: Option<String>,
+    #[arg(long, hide = true)]
+    cpu_quota: Option<String>,
+    #[arg(long, hide = true)]
+    cpuset_cpus: Option<String>,
+    #[arg(long, hide = true)]
+    cpuset_mems: Option<String>,
+}
+
+impl IgnoredArgs {
+    /// The names of those that were given.
+    pub(super) fn given(&self) -> Vec<&'static str> {
+        [
+            (self.squash.is_some(), "--squash"),
+            (self.rm.is_some(), "--rm"),
+            (self.force_rm.is_some(), "--force-rm"),
+            (self.compress.is_some(), "--compress"),
+            (self.isolation.is_some(), "--isolation"),
+            (!self.security_opt.is_empty(), "--security-opt"),
+            (self.memory.is_some(), "--memory"),
+            (self.memory_swap.is_some(), "--memory-swap"),
+            (self.cpu_shares.is_some(), "--cpu-shares"),
+            (self.cpu_period.is_some(), "--cpu-period"),
+            (self.cpu_quota.is_some(), "--cpu-quota"),
+            (self.cpuset_cpus.is_some(), "--cpuset-cpus"),
+            (self.cpuset_mems.is_some(), "--cpuset-mems"),
+        ]
+        .into_iter()
+        .filter_map(|(given, name)| given.then_some(name))
+        .collect()
+    }
+}
+
+/// Reads a boolean flag's value in any of Go's spellings.
+fn go_bool(text: &str) -> Result<bool, String> {
+    crate::attrs::parse_bool(text).ok_or_else(|| "not a boolean: true or false".to_owned())
+}
