@@ -4,11 +4,10 @@
 //! unit does is visible under the names that the user gave.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use crate::platform::Platform;
 use crate::reference::ImageRef;
-use crate::request::{BuildRequest, OutputKind, OutputSpec};
+use crate::request::{BuildRequest, OutputDest, OutputKind, OutputSpec};
 use crate::unit::{ArchiveKind, BuildUnit, ExportKind, MergeStep, UnitExport};
 
 use super::PlanError;
@@ -37,8 +36,11 @@ pub(super) fn plan_outputs(
         PlannedOutputs { templates: Vec::new(), merge: Vec::new(), warnings: Vec::new() };
     for (position, spec) in request.outputs.iter().enumerate() {
         let output = Output { position, spec, request, platforms };
-        let (template, step) = match spec.kind {
+        let (template, step) = match &spec.kind {
             OutputKind::Cacheonly => continue,
+            OutputKind::Other(_) => return Err(output.error(
+                "no such output: local, tar, oci, docker, image, registry and cacheonly exist",
+            )),
             OutputKind::Local => output.local()?,
             OutputKind::Tar => output.archive(ArchiveKind::Tar)?,
             OutputKind::Oci => output.archive(ArchiveKind::Oci)?,
@@ -94,10 +96,12 @@ type Planned = (Template, Option<MergeStep>);
 impl Output<'_> {
     fn local(&self) -> Result<Planned, PlanError> {
         let mut attrs = self.spec.attrs.clone();
-        let dest = match self.spec.dest.as_deref() {
-            None | Some("") => return Err(self.error("dest is required: dest=DIRECTORY")),
-            Some("-") => return Err(self.error("a directory cannot be written to stdout")),
-            Some(dest) => PathBuf::from(dest),
+        let dest = match &self.spec.dest {
+            None => return Err(self.error("dest is required: dest=DIRECTORY")),
+            Some(OutputDest::Stdout) => {
+                return Err(self.error("a directory cannot be written to stdout"));
+            }
+            Some(OutputDest::Path(dest)) => dest.clone(),
         };
         let mirror = match attrs.remove("mode").as_deref() {
             None | Some("copy") => false,
@@ -127,12 +131,12 @@ impl Output<'_> {
         {
             return Err(self.error("tar=false is not supported"));
         }
-        let dest = match (kind, self.spec.dest.as_deref()) {
-            (ArchiveKind::Docker, None | Some("")) => {
+        let dest = match (kind, &self.spec.dest) {
+            (ArchiveKind::Docker, None) => {
                 return Err(self.error("loading into a Docker engine is not supported; give dest="));
             }
-            (_, None | Some("" | "-")) => None,
-            (_, Some(dest)) => Some(PathBuf::from(dest)),
+            (_, None | Some(OutputDest::Stdout)) => None,
+            (_, Some(OutputDest::Path(dest))) => Some(dest.clone()),
         };
         if kind != ArchiveKind::Tar && !self.request.tags.is_empty() {
             let names: Vec<_> = self.request.tags.iter().map(ImageRef::to_string).collect();
@@ -147,10 +151,9 @@ impl Output<'_> {
         let annotations =
             Annotations::take(&mut attrs).map_err(|problem| self.error(&problem))?;
         let push = match attrs.remove("push") {
-            _ if self.spec.kind == OutputKind::Registry => true,
             // Present without a value means yes, as for the daemon.
             Some(value) => value.is_empty() || self.boolean("push", &value)?,
-            None => false,
+            None => self.spec.kind == OutputKind::Registry,
         };
         let names = self.names(attrs.remove("name"))?;
         if push {
@@ -235,25 +238,29 @@ impl Output<'_> {
     }
 
     fn error(&self, problem: &str) -> PlanError {
-        PlanError::Output { kind: self.spec.kind.to_string(), problem: problem.to_owned() }
+        PlanError::Output { kind: self.spec.name().to_owned(), problem: problem.to_owned() }
     }
 }
 
 fn refuse_shared_destinations(outputs: &[OutputSpec]) -> Result<(), PlanError> {
-    let mut taken = BTreeSet::new();
+    let mut taken: Vec<&OutputDest> = Vec::new();
     for spec in outputs {
-        let dest = match (spec.kind, spec.dest.as_deref()) {
-            (OutputKind::Tar | OutputKind::Oci, None | Some("" | "-")) => "-",
-            (_, None | Some("")) => continue,
+        let dest = match (&spec.kind, &spec.dest) {
+            (OutputKind::Tar | OutputKind::Oci, None) => &OutputDest::Stdout,
+            (_, None) => continue,
             (_, Some(dest)) => dest,
         };
-        if !taken.insert(dest.trim_end_matches('/').to_owned()) {
+        // Paths are compared part by part, so a slash at the end makes no difference.
+        if taken.contains(&dest) {
             let problem = match dest {
-                "-" => "two outputs would be written to stdout".to_owned(),
-                _ => format!("two outputs would be written to {dest}"),
+                OutputDest::Stdout => "two outputs would be written to stdout".to_owned(),
+                OutputDest::Path(path) => {
+                    format!("two outputs would be written to {}", path.display())
+                }
             };
-            return Err(PlanError::Output { kind: spec.kind.to_string(), problem });
+            return Err(PlanError::Output { kind: spec.name().to_owned(), problem });
         }
+        taken.push(dest);
     }
     Ok(())
 }
