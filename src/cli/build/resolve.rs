@@ -1,0 +1,278 @@
+//! Turns what was typed into a [`BuildRequest`]: every string parsed once, every path made
+//! absolute, every default looked up.
+//!
+//! Reads the disk only to see whether the context and the Dockerfile are there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::credentials::ProxySettings;
+use crate::platform::Platform;
+use crate::reference::ImageRef;
+use crate::request::{
+    BuildRequest, FrontendOptions, NoCache, OutputDest, OutputKind, OutputSpec, SecretSpec, hosts,
+    limits,
+};
+
+use super::super::app::App;
+use super::super::error::CliError;
+use super::args::BuildArgs;
+use super::source::Source;
+
+/// The entitlement that `--network host` needs.
+const NETWORK_HOST: &str = "network.host";
+/// Granted to buildx's client, not to a daemon; nothing here needs it.
+const LOCAL_DELETE: &str = "buildx.local.delete";
+
+/// What the request depends on besides the flags.
+pub(super) struct Surroundings<'a> {
+    /// The process.
+    pub(super) app: &'a App,
+    /// The proxies of docker's configuration, which become build arguments.
+    pub(super) proxies: Option<&'a ProxySettings>,
+    /// What the configuration says of emulation.
+    pub(super) allow_emulation: bool,
+}
+
+/// Makes the request that the flags describe.
+pub(super) fn resolve(
+    args: &BuildArgs,
+    source: &Source,
+    around: &Surroundings<'_>,
+) -> Result<BuildRequest, CliError> {
+    let outputs = outputs(args, around.app)?;
+    if args.iidfile.is_some() && outputs.iter().any(has_no_image) {
+        return Err(CliError::usage(
+            "--iidfile needs an image, and an output of type local or tar makes none",
+        ));
+    }
+    Ok(BuildRequest {
+        context: source.context.clone(),
+        dockerfile: source.dockerfile.clone(),
+        platforms: platforms(args, around.app)?,
+        tags: tags(args)?,
+        outputs,
+        frontend: frontend(args, around)?,
+        entitlements: entitlements(args)?,
+        secrets: secrets(args)?,
+        context_key: args.context_key.clone(),
+        allow_emulation: args.allow_emulation
+            || around.allow_emulation
+            || around.app.var("MBUILD_ALLOW_EMULATION").and_then(crate::attrs::parse_bool)
+                == Some(true),
+        keep_going: args.keep_going,
+    })
+}
+
+fn has_no_image(output: &OutputSpec) -> bool {
+    matches!(output.kind, OutputKind::Local | OutputKind::Tar)
+}
+
+fn platforms(args: &BuildArgs, app: &App) -> Result<Vec<Platform>, CliError> {
+    let given: Vec<&str> = match args.platform.is_empty() {
+        false => args.platform.iter().map(String::as_str).collect(),
+        true => app.var("DOCKER_DEFAULT_PLATFORM").into_iter().flat_map(|v| v.split(',')).collect(),
+    };
+    let host = Platform::host();
+    given
+        .into_iter()
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(|text| match text {
+            "local" => Ok(host.clone()),
+            text => Platform::parse(text, &host).map(|platform| platform.normalized()),
+        })
+        .collect::<Result<_, _>>()
+        .map_err(|error| CliError::usage(error).hint("platforms look like linux/arm64"))
+}
+
+fn tags(args: &BuildArgs) -> Result<Vec<ImageRef>, CliError> {
+    let mut tags = Vec::new();
+    for text in &args.tag {
+        let tag = ImageRef::parse(text)
+            .map_err(|error| CliError::usage(Flag::new("--tag", text, error)))?;
+        if tag.digest().is_some() {
+            let problem = format!("--tag {text}: a name to be given cannot hold a digest");
+            return Err(CliError::usage(problem));
+        }
+        let tag = tag.with_default_tag();
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    Ok(tags)
+}
+
+fn outputs(args: &BuildArgs, app: &App) -> Result<Vec<OutputSpec>, CliError> {
+    let mut outputs = Vec::new();
+    for value in &args.output {
+        let Some(mut output) = OutputSpec::parse(value).map_err(CliError::usage)? else { continue };
+        output.check().map_err(CliError::usage)?;
+        if let Some(OutputDest::Path(path)) = &mut output.dest {
+            *path = app.path(path);
+        }
+        let to_stdout = matches!(output.dest, None | Some(OutputDest::Stdout));
+        if output.kind == OutputKind::Tar && to_stdout && app.stdout_is_terminal {
+            return Err(CliError::usage("a tar is not written to a terminal")
+                .hint("redirect stdout, or give dest=FILE"));
+        }
+        outputs.push(output);
+    }
+    if args.push {
+        push(&mut outputs);
+    }
+    Ok(outputs)
+}
+
+/// `--push` makes every image output push, and adds one where there is none.
+fn push(outputs: &mut Vec<OutputSpec>) {
+    let mut images = outputs
+        .iter_mut()
+        .filter(|output| matches!(output.kind, OutputKind::Image | OutputKind::Registry))
+        .peekable();
+    if images.peek().is_none() {
+        outputs.push(OutputSpec::new(OutputKind::Registry));
+        return;
+    }
+    for output in images {
+        output.attrs.insert("push".to_owned(), "true".to_owned());
+    }
+}
+
+fn frontend(args: &BuildArgs, around: &Surroundings<'_>) -> Result<FrontendOptions, CliError> {
+    if args.no_cache && !args.no_cache_filter.is_empty() {
+        return Err(CliError::usage("--no-cache and --no-cache-filter exclude each other"));
+    }
+    let no_cache = match (args.no_cache, &args.no_cache_filter[..]) {
+        (true, _) => NoCache::All,
+        (false, []) => NoCache::Use,
+        (false, stages) => NoCache::Stages(stages.to_vec()),
+    };
+    let network = match args.network.as_deref() {
+        None | Some("" | "default") => None,
+        Some("host") => Some(crate::request::Network::Host),
+        Some("none") => Some(crate::request::Network::None),
+        Some(other) => {
+            let problem = format!("--network {other}: it is default, none or host");
+            return Err(CliError::usage(problem));
+        }
+    };
+    Ok(FrontendOptions {
+        target: args.target.clone().filter(|target| !target.is_empty()),
+        build_args: build_args(args, around),
+        labels: args.label.iter().map(|label| pair(label)).collect(),
+        no_cache,
+        pull: args.pull,
+        add_hosts: hosts::parse_all(&args.add_host).map_err(CliError::usage)?,
+        ulimits: limits::parse_ulimits(&args.ulimit).map_err(CliError::usage)?,
+        shm_size: match args.shm_size.as_deref() {
+            None => None,
+            Some(size) => Some(limits::parse_bytes("--shm-size", size).map_err(CliError::usage)?),
+        },
+        cgroup_parent: args.cgroup_parent.clone().filter(|parent| !parent.is_empty()),
+        network,
+    })
+}
+
+/// The build arguments: those given, the proxies, and the epoch of the environment.
+fn build_args(args: &BuildArgs, around: &Surroundings<'_>) -> BTreeMap<String, String> {
+    let mut build_args = BTreeMap::new();
+    for arg in &args.build_arg {
+        match arg.split_once('=') {
+            Some((name, value)) => drop(build_args.insert(name.to_owned(), value.to_owned())),
+            // A name alone is taken from the environment, and left out where it is not set.
+            None => {
+                if let Some(value) = around.app.env.get(arg) {
+                    build_args.insert(arg.clone(), value.clone());
+                }
+            }
+        }
+    }
+    for (name, value) in around.proxies.map(proxy_args).unwrap_or_default() {
+        let given = build_args.keys().any(|key| key.eq_ignore_ascii_case(&name));
+        let own_spelling = args.build_arg.is_empty() || !given;
+        if own_spelling && !value.is_empty() {
+            build_args.entry(name).or_insert(value);
+        }
+    }
+    if let Some(epoch) = around.app.var("SOURCE_DATE_EPOCH") {
+        build_args
+            .entry("SOURCE_DATE_EPOCH".to_owned())
+            .or_insert_with(|| epoch.to_owned());
+    }
+    build_args
+}
+
+/// Both spellings of every proxy variable, as docker gives them.
+fn proxy_args(proxies: &ProxySettings) -> Vec<(String, String)> {
+    [
+        ("http_proxy", &proxies.http_proxy),
+        ("https_proxy", &proxies.https_proxy),
+        ("no_proxy", &proxies.no_proxy),
+        ("ftp_proxy", &proxies.ftp_proxy),
+        ("all_proxy", &proxies.all_proxy),
+    ]
+    .into_iter()
+    .flat_map(|(name, value)| {
+        [(name.to_ascii_uppercase(), value.clone()), (name.to_owned(), value.clone())]
+    })
+    .collect()
+}
+
+fn entitlements(args: &BuildArgs) -> Result<BTreeSet<String>, CliError> {
+    let mut granted = BTreeSet::new();
+    for given in &args.allow {
+        let known = matches!(given.as_str(), NETWORK_HOST | "security.insecure" | "device")
+            || given.starts_with("device=");
+        match given.as_str() {
+            LOCAL_DELETE => {}
+            _ if known => drop(granted.insert(given.clone())),
+            _ => {
+                let problem = format!(
+                    "--allow {given}: it is network.host, security.insecure or device[=NAME]"
+                );
+                return Err(CliError::usage(problem));
+            }
+        }
+    }
+    if args.network.as_deref() == Some("host") {
+        granted.insert(NETWORK_HOST.to_owned());
+    }
+    Ok(granted)
+}
+
+fn secrets(args: &BuildArgs) -> Result<Vec<SecretSpec>, CliError> {
+    let mut secrets: Vec<SecretSpec> = Vec::new();
+    for value in &args.secret {
+        let Some(secret) = SecretSpec::parse(value).map_err(CliError::usage)? else { continue };
+        secret.check().map_err(CliError::usage)?;
+        // The last one of an id is meant, as with every repeated flag of one name.
+        secrets.retain(|other| other.id != secret.id);
+        secrets.push(secret);
+    }
+    Ok(secrets)
+}
+
+/// `NAME=VALUE`, where a name alone has an empty value.
+fn pair(text: &str) -> (String, String) {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    (name.to_owned(), value.to_owned())
+}
+
+/// A flag's value that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{flag} {value}")]
+struct Flag {
+    flag: &'static str,
+    value: String,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Flag {
+    fn new(
+        flag: &'static str,
+        value: &str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Flag { flag, value: value.to_owned(), source: source.into() }
+    }
+}
