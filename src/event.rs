@@ -29,7 +29,9 @@ pub struct UnitLabel {
 impl UnitLabel {
     /// The platform as text, or `default` where the daemon chooses it.
     pub fn platform_name(&self) -> String {
-        self.platform.as_ref().map_or_else(|| "default".to_owned(), Platform::to_string)
+        self.platform
+            .as_ref()
+            .map_or_else(|| "default".to_owned(), Platform::to_string)
     }
 }
 

@@ -4,16 +4,18 @@
 //! ten lines and the tests can call inside.
 
 pub mod attrs;
+pub mod buildkit;
+pub mod cli;
+pub mod config;
+pub mod credentials;
 pub mod digest;
+pub mod event;
 pub mod ignore;
+pub mod node;
+pub mod oci;
+pub mod plan;
 pub mod platform;
 pub mod reference;
-
-pub mod config;
-
-pub mod retry;
-
-pub mod buildkit;
-pub mod credentials;
-pub mod oci;
 pub mod request;
+pub mod retry;
+pub mod unit;

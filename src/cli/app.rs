@@ -59,12 +59,16 @@ impl App {
 
     /// The variable's value; `None` when it is unset or empty.
     pub fn var(&self, name: &str) -> Option<&str> {
-        self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.env
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     /// The user's home directory, or the root where there is none.
     pub fn home(&self) -> PathBuf {
-        self.var("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from)
+        self.var("HOME")
+            .map_or_else(|| PathBuf::from("/"), PathBuf::from)
     }
 
     /// Where docker keeps `config.json`.

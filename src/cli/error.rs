@@ -22,7 +22,11 @@ pub type CommandResult = Result<Exit, CliError>;
 impl CliError {
     /// Makes an error of this kind.
     pub fn new(exit: Exit, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        CliError { exit, source: source.into(), hints: Vec::new() }
+        CliError {
+            exit,
+            source: source.into(),
+            hints: Vec::new(),
+        }
     }
 
     /// Makes an error about the command line.

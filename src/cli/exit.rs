@@ -35,7 +35,10 @@ impl Exit {
             Exit::Internal,
         ];
         let codes: Vec<Exit> = codes.into_iter().collect();
-        ORDER.into_iter().find(|code| codes.contains(code)).unwrap_or(Exit::Done)
+        ORDER
+            .into_iter()
+            .find(|code| codes.contains(code))
+            .unwrap_or(Exit::Done)
     }
 }
 
@@ -46,8 +49,17 @@ mod tests {
     #[test]
     fn of_several_failures_the_one_that_explains_most_wins() {
         assert_eq!(Exit::worst([]), Exit::Done);
-        assert_eq!(Exit::worst([Exit::Infrastructure, Exit::BuildFailed]), Exit::BuildFailed);
-        assert_eq!(Exit::worst([Exit::BuildFailed, Exit::Interrupted]), Exit::Interrupted);
-        assert_eq!(Exit::worst([Exit::Infrastructure, Exit::Publish]), Exit::Publish);
+        assert_eq!(
+            Exit::worst([Exit::Infrastructure, Exit::BuildFailed]),
+            Exit::BuildFailed
+        );
+        assert_eq!(
+            Exit::worst([Exit::BuildFailed, Exit::Interrupted]),
+            Exit::Interrupted
+        );
+        assert_eq!(
+            Exit::worst([Exit::Infrastructure, Exit::Publish]),
+            Exit::Publish
+        );
     }
 }

@@ -22,7 +22,9 @@ pub(super) fn with_subcommand(words: Vec<OsString>, subcommands: &[String]) -> V
         if WITH_VALUE.contains(&&*word) {
             at += 2;
         } else if ALONE.contains(&&*word)
-            || WITH_VALUE.iter().any(|flag| word.starts_with(&format!("{flag}=")))
+            || WITH_VALUE
+                .iter()
+                .any(|flag| word.starts_with(&format!("{flag}=")))
         {
             at += 1;
         } else {
@@ -47,7 +49,10 @@ mod tests {
     fn check(line: &str, expect: &str) {
         let words = line.split_whitespace().map(OsString::from).collect();
         let got = with_subcommand(words, &["build".into(), "builder".into(), "context".into()]);
-        let got: Vec<_> = got.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let got: Vec<_> = got
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
         assert_eq!(got.join(" "), expect);
     }
 
@@ -55,14 +60,23 @@ mod tests {
     fn a_build_needs_no_word_for_it() {
         check("mbuild .", "mbuild build .");
         check("mbuild --push -t a .", "mbuild build --push -t a .");
-        check("mbuild --builder farm -t a .", "mbuild --builder farm build -t a .");
-        check("mbuild --builder=farm --platform x", "mbuild --builder=farm build --platform x");
+        check(
+            "mbuild --builder farm -t a .",
+            "mbuild --builder farm build -t a .",
+        );
+        check(
+            "mbuild --builder=farm --platform x",
+            "mbuild --builder=farm build --platform x",
+        );
     }
 
     #[test]
     fn a_subcommand_counts_only_as_the_first_word() {
         check("mbuild builder ls", "mbuild builder ls");
-        check("mbuild -v --config c.toml builder ls", "mbuild -v --config c.toml builder ls");
+        check(
+            "mbuild -v --config c.toml builder ls",
+            "mbuild -v --config c.toml builder ls",
+        );
         check("mbuild --push context", "mbuild build --push context");
         check("mbuild context", "mbuild context");
         check("mbuild ./context", "mbuild build ./context");

@@ -34,16 +34,25 @@ impl Annotations {
     /// The error is the attribute that is none although it looks like one.
     pub(super) fn take(attrs: &mut BTreeMap<String, String>) -> Result<Self, String> {
         let mut taken = Self::default();
-        let keys: Vec<String> =
-            attrs.keys().filter(|key| key.starts_with("annotation")).cloned().collect();
+        let keys: Vec<String> = attrs
+            .keys()
+            .filter(|key| key.starts_with("annotation"))
+            .cloned()
+            .collect();
         for attr in keys {
-            let Some((place, platform, key)) = parse(&attr)? else { continue };
+            let Some((place, platform, key)) = parse(&attr)? else {
+                continue;
+            };
             let value = attrs.remove(&attr).unwrap_or_default();
             match place {
                 Place::Manifest => taken.manifests.push((platform, key, value)),
                 Place::Index => drop(taken.index.insert(key, value)),
                 Place::ManifestDescriptor => {
-                    taken.descriptors.push(DescriptorAnnotation { platform, key, value });
+                    taken.descriptors.push(DescriptorAnnotation {
+                        platform,
+                        key,
+                        value,
+                    });
                 }
                 // The descriptor of a pushed index is written down nowhere.
                 Place::IndexDescriptor => {}
@@ -66,7 +75,9 @@ type Parsed = (Place, Option<Platform>, String);
 
 fn parse(attr: &str) -> Result<Option<Parsed>, String> {
     let rest = &attr["annotation".len()..];
-    let Some((head, key)) = split_head(rest) else { return Ok(None) };
+    let Some((head, key)) = split_head(rest) else {
+        return Ok(None);
+    };
     let (place, platform) = match head.split_once('[') {
         Some((place, platform)) => (place, Some(platform.trim_end_matches(']'))),
         None => (head, None),
@@ -88,9 +99,15 @@ fn parse(attr: &str) -> Result<Option<Parsed>, String> {
 
 /// Cuts `-manifest[linux/amd64].key` before the key; a platform may hold dots itself.
 fn split_head(rest: &str) -> Option<(&str, &str)> {
-    let from = rest.find(']').filter(|end| rest.find('[').is_some_and(|start| start < *end));
+    let from = rest
+        .find(']')
+        .filter(|end| rest.find('[').is_some_and(|start| start < *end));
     let dot = match from {
-        Some(end) if rest[..end].find('.').is_none_or(|dot| dot > rest.find('[').unwrap_or(0)) => {
+        Some(end)
+            if rest[..end]
+                .find('.')
+                .is_none_or(|dot| dot > rest.find('[').unwrap_or(0)) =>
+        {
             rest[end..].find('.')? + end
         }
         _ => rest.find('.')?,
@@ -103,8 +120,10 @@ mod tests {
     use super::*;
 
     fn take(attrs: &[(&str, &str)]) -> Result<(Annotations, BTreeMap<String, String>), String> {
-        let mut attrs =
-            attrs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let mut attrs = attrs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         Annotations::take(&mut attrs).map(|taken| (taken, attrs))
     }
 
@@ -120,7 +139,10 @@ mod tests {
         ])
         .unwrap();
         let amd64 = taken.attrs_for(&"linux/amd64".parse().unwrap());
-        assert_eq!(amd64, BTreeMap::from([("annotation-manifest.a.b".into(), "1".into())]));
+        assert_eq!(
+            amd64,
+            BTreeMap::from([("annotation-manifest.a.b".into(), "1".into())])
+        );
         let arm64 = taken.attrs_for(&"linux/arm64".parse().unwrap());
         assert_eq!(arm64.len(), 2);
         assert_eq!(taken.index, BTreeMap::from([("d".into(), "3".into())]));

@@ -62,7 +62,11 @@ pub fn assign(
             return Err(PlanError::no_node(platform, nodes));
         };
         running[node] += 1;
-        assignments.push(Assignment { platform, node, match_kind });
+        assignments.push(Assignment {
+            platform,
+            node,
+            match_kind,
+        });
     }
     Ok(assignments)
 }
@@ -73,7 +77,10 @@ pub fn assign(
 /// the freer and living one should have it; and all of them when emulation is allowed and a
 /// platform has no native node by configuration.
 pub fn to_ask(requested: &[Platform], nodes: &[NodeInfo], allow_emulation: bool) -> Vec<usize> {
-    let mut ask: Vec<bool> = nodes.iter().map(|node| node.configured.is_empty()).collect();
+    let mut ask: Vec<bool> = nodes
+        .iter()
+        .map(|node| node.configured.is_empty())
+        .collect();
     for platform in distinct(requested) {
         let configured: Vec<usize> = (0..nodes.len())
             .filter(|&node| configured_match(&nodes[node].configured, &platform).is_some())
@@ -97,9 +104,10 @@ pub fn suits(node: &NodeInfo, platform: &Platform) -> Option<MatchKind> {
         Reported::Platforms(platforms) if node.configured.is_empty() => {
             reported_match(platforms, platform)
         }
-        Reported::Platforms(platforms) => {
-            platforms.iter().any(|p| &p.normalized() == platform).then_some(MatchKind::Emulated)
-        }
+        Reported::Platforms(platforms) => platforms
+            .iter()
+            .any(|p| &p.normalized() == platform)
+            .then_some(MatchKind::Emulated),
     };
     configured.or(reported)
 }
@@ -110,14 +118,23 @@ fn choose(
     running: &[usize],
     allow_emulation: bool,
 ) -> Option<(usize, MatchKind)> {
-    let free = |node: usize| nodes[node].slots.map_or(i64::MAX, |slots| slots as i64)
-        .saturating_sub(running[node] as i64);
+    let free = |node: usize| {
+        nodes[node]
+            .slots
+            .map_or(i64::MAX, |slots| slots as i64)
+            .saturating_sub(running[node] as i64)
+    };
     (0..nodes.len())
         .filter_map(|node| suits(&nodes[node], platform).map(|kind| (node, kind)))
         .filter(|&(_, kind)| kind != MatchKind::Emulated || allow_emulation)
         .min_by_key(|&(node, kind)| {
             // A full native node is still better than an emulating one with room.
-            (kind == MatchKind::Emulated, std::cmp::Reverse(free(node)), kind, node)
+            (
+                kind == MatchKind::Emulated,
+                std::cmp::Reverse(free(node)),
+                kind,
+                node,
+            )
         })
 }
 
@@ -126,7 +143,8 @@ fn configured_match(configured: &[Platform], platform: &Platform) -> Option<Matc
     if own().any(|p| &p == platform) {
         return Some(MatchKind::Native);
     }
-    own().any(|p| p.architecture == platform.architecture && p.rank(platform).is_some())
+    own()
+        .any(|p| p.architecture == platform.architecture && p.rank(platform).is_some())
         .then_some(MatchKind::Compatible)
 }
 
@@ -143,7 +161,11 @@ fn reported_match(reported: &[Platform], platform: &Platform) -> Option<MatchKin
         (true, false) => reported
             .iter()
             .map(Platform::normalized)
-            .any(|p| own_code(&p) && p.architecture == platform.architecture && p.rank(platform).is_some())
+            .any(|p| {
+                own_code(&p)
+                    && p.architecture == platform.architecture
+                    && p.rank(platform).is_some()
+            })
             .then_some(MatchKind::Compatible),
         (false, true) => Some(MatchKind::Emulated),
         (false, false) => None,
@@ -157,9 +179,10 @@ fn own_platform(nodes: &[NodeInfo]) -> Result<Platform, PlanError> {
     }
     match &first.reported {
         Reported::Platforms(platforms) if !platforms.is_empty() => Ok(platforms[0].normalized()),
-        Reported::Failed(why) => {
-            Err(PlanError::FirstNodeSilent { node: first.name.clone(), why: why.clone() })
-        }
+        Reported::Failed(why) => Err(PlanError::FirstNodeSilent {
+            node: first.name.clone(),
+            why: why.clone(),
+        }),
         _ => Err(PlanError::FirstNodeSilent {
             node: first.name.clone(),
             why: "its daemon lists no platform".to_owned(),
@@ -182,7 +205,9 @@ mod tests {
     use super::*;
 
     fn platforms(text: &str) -> Vec<Platform> {
-        text.split_whitespace().map(|p| p.parse().unwrap()).collect()
+        text.split_whitespace()
+            .map(|p| p.parse().unwrap())
+            .collect()
     }
 
     fn configured(name: &str, list: &str) -> NodeInfo {
@@ -197,11 +222,18 @@ mod tests {
 
     fn asked(name: &str, list: &str) -> NodeInfo {
         let reported = Reported::Platforms(platforms(list));
-        NodeInfo { configured: vec![], reported, ..configured(name, "") }
+        NodeInfo {
+            configured: vec![],
+            reported,
+            ..configured(name, "")
+        }
     }
 
     fn dead(node: NodeInfo) -> NodeInfo {
-        NodeInfo { reported: Reported::Failed("connection refused".to_owned()), ..node }
+        NodeInfo {
+            reported: Reported::Failed("connection refused".to_owned()),
+            ..node
+        }
     }
 
     /// Each line of `expect`: platform, node, why.
@@ -209,7 +241,14 @@ mod tests {
         let got: Vec<String> = match assign(&platforms(requested), nodes, emulate) {
             Ok(list) => list
                 .iter()
-                .map(|a| format!("{} {} {}", a.platform, nodes[a.node].name, a.match_kind.why()))
+                .map(|a| {
+                    format!(
+                        "{} {} {}",
+                        a.platform,
+                        nodes[a.node].name,
+                        a.match_kind.why()
+                    )
+                })
                 .collect(),
             Err(error) => vec![format!("error: {error}")],
         };
@@ -222,14 +261,18 @@ mod tests {
     #[test]
     fn amd64_and_arm64_land_on_their_native_nodes() {
         let nodes = [asked("x", AMD), asked("a", ARM)];
-        check("linux/amd64 linux/arm64", &nodes, false, &[
-            "linux/amd64 x native",
-            "linux/arm64 a native",
-        ]);
-        check("linux/arm64 linux/amd64", &nodes, true, &[
-            "linux/arm64 a native",
-            "linux/amd64 x native",
-        ]);
+        check(
+            "linux/amd64 linux/arm64",
+            &nodes,
+            false,
+            &["linux/amd64 x native", "linux/arm64 a native"],
+        );
+        check(
+            "linux/arm64 linux/amd64",
+            &nodes,
+            true,
+            &["linux/arm64 a native", "linux/amd64 x native"],
+        );
     }
 
     #[test]
@@ -237,9 +280,12 @@ mod tests {
         let nodes = [asked("x", AMD), asked("a", ARM)];
         check("linux/386", &nodes, false, &["linux/386 x native"]);
         check("linux/arm/v7", &nodes, true, &["linux/arm/v7 a emulated"]);
-        check("linux/arm/v7", &[configured("a", "linux/arm64 linux/arm/v7")], false, &[
-            "linux/arm/v7 a native",
-        ]);
+        check(
+            "linux/arm/v7",
+            &[configured("a", "linux/arm64 linux/arm/v7")],
+            false,
+            &["linux/arm/v7 a native"],
+        );
     }
 
     #[test]
@@ -249,7 +295,11 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("linux/arm64") && text.contains("x"), "{text}");
         let hint = error.hint().unwrap();
-        for way in ["--allow-emulation", "MBUILD_ALLOW_EMULATION=1", "allow_emulation = true"] {
+        for way in [
+            "--allow-emulation",
+            "MBUILD_ALLOW_EMULATION=1",
+            "allow_emulation = true",
+        ] {
             assert!(hint.contains(way), "{hint}");
         }
         check("linux/arm64", &nodes, true, &["linux/arm64 x emulated"]);
@@ -257,25 +307,54 @@ mod tests {
 
     #[test]
     fn no_platform_means_the_first_nodes_own() {
-        check("", &[asked("a", ARM), asked("x", AMD)], false, &["linux/arm64 a native"]);
-        check("", &[configured("a", "linux/arm64")], false, &["linux/arm64 a native"]);
-        check("", &[dead(asked("a", "")), asked("x", AMD)], false, &[
-            "error: node a, whose own platform would be built, did not answer",
-        ]);
+        check(
+            "",
+            &[asked("a", ARM), asked("x", AMD)],
+            false,
+            &["linux/arm64 a native"],
+        );
+        check(
+            "",
+            &[configured("a", "linux/arm64")],
+            false,
+            &["linux/arm64 a native"],
+        );
+        check(
+            "",
+            &[dead(asked("a", "")), asked("x", AMD)],
+            false,
+            &["error: node a, whose own platform would be built, did not answer"],
+        );
         check("", &[], false, &["error: the builder has no nodes"]);
     }
 
     #[test]
     fn several_nodes_share_platforms_by_free_slots() {
-        let one = NodeInfo { slots: Some(1), ..asked("one", AMD) };
-        let two = NodeInfo { slots: Some(2), ..asked("two", AMD) };
-        check("linux/amd64 linux/386 linux/amd64/v2", &[one.clone(), two.clone()], false, &[
-            "linux/amd64 two native",
-            "linux/386 one native",
-            "linux/amd64/v2 two native",
-        ]);
+        let one = NodeInfo {
+            slots: Some(1),
+            ..asked("one", AMD)
+        };
+        let two = NodeInfo {
+            slots: Some(2),
+            ..asked("two", AMD)
+        };
+        check(
+            "linux/amd64 linux/386 linux/amd64/v2",
+            &[one.clone(), two.clone()],
+            false,
+            &[
+                "linux/amd64 two native",
+                "linux/386 one native",
+                "linux/amd64/v2 two native",
+            ],
+        );
         let busy = NodeInfo { running: 2, ..two };
-        check("linux/amd64", &[busy, one], false, &["linux/amd64 one native"]);
+        check(
+            "linux/amd64",
+            &[busy, one],
+            false,
+            &["linux/amd64 one native"],
+        );
     }
 
     #[test]
@@ -286,30 +365,50 @@ mod tests {
 
     #[test]
     fn variants_run_on_a_node_of_a_higher_one() {
-        check("linux/amd64", &[configured("x", "linux/amd64/v3")], false, &[
-            "linux/amd64 x native, compatible variant",
-        ]);
-        check("linux/386", &[configured("x", "linux/amd64")], false, &[
-            "error: no node builds linux/386: node x offers linux/amd64",
-        ]);
+        check(
+            "linux/amd64",
+            &[configured("x", "linux/amd64/v3")],
+            false,
+            &["linux/amd64 x native, compatible variant"],
+        );
+        check(
+            "linux/386",
+            &[configured("x", "linux/amd64")],
+            false,
+            &["error: no node builds linux/386: node x offers linux/amd64"],
+        );
     }
 
     #[test]
     fn a_platform_named_twice_is_built_once() {
-        check("linux/amd64 linux/x86_64", &[asked("x", AMD)], false, &["linux/amd64 x native"]);
+        check(
+            "linux/amd64 linux/x86_64",
+            &[asked("x", AMD)],
+            false,
+            &["linux/amd64 x native"],
+        );
     }
 
     #[test]
     fn only_nodes_whose_answer_matters_are_asked() {
-        let nodes = [configured("x", "linux/amd64"), configured("a", "linux/arm64")];
+        let nodes = [
+            configured("x", "linux/amd64"),
+            configured("a", "linux/arm64"),
+        ];
         let ask = |requested: &str, nodes: &[NodeInfo], emulate| {
             to_ask(&platforms(requested), nodes, emulate)
         };
         assert!(ask("linux/amd64 linux/arm64", &nodes, true).is_empty());
         assert!(ask("linux/riscv64", &nodes, false).is_empty());
         assert_eq!(ask("linux/riscv64", &nodes, true), [0, 1]);
-        let twins = [configured("x", "linux/amd64"), configured("y", "linux/amd64")];
+        let twins = [
+            configured("x", "linux/amd64"),
+            configured("y", "linux/amd64"),
+        ];
         assert_eq!(ask("linux/amd64", &twins, false), [0, 1]);
-        assert_eq!(ask("linux/amd64", &[nodes[0].clone(), asked("n", "")], false), [1]);
+        assert_eq!(
+            ask("linux/amd64", &[nodes[0].clone(), asked("n", "")], false),
+            [1]
+        );
     }
 }

@@ -3,8 +3,8 @@
 //! [`plan`] is pure: a [`BuildRequest`] and what is known of the nodes go in, a
 //! [`BuildPlan`] comes out. Nothing here is asynchronous and nothing talks to anybody.
 
-pub mod assign;
 mod annotations;
+pub mod assign;
 mod output;
 
 use crate::event::UnitId;
@@ -76,13 +76,22 @@ impl PlanError {
             })
             .collect();
         let offers = nodes.iter().map(offer).collect::<Vec<_>>().join("; ");
-        PlanError::NoNode { platform, offers, emulating, silent }
+        PlanError::NoNode {
+            platform,
+            offers,
+            emulating,
+            silent,
+        }
     }
 
     /// What the user can do about it; `None` when the message says it all.
     pub fn hint(&self) -> Option<String> {
         match self {
-            PlanError::NoNode { platform, emulating: Some(node), .. } => Some(format!(
+            PlanError::NoNode {
+                platform,
+                emulating: Some(node),
+                ..
+            } => Some(format!(
                 "node {node} can emulate {platform}, which is several times slower: allow it with \
                  --allow-emulation, MBUILD_ALLOW_EMULATION=1 or `allow_emulation = true` in \
                  mbuild.toml, or give the node that runs it natively `platforms = [\"{platform}\"]`"
@@ -124,28 +133,38 @@ pub fn plan(request: &BuildRequest, nodes: &[NodeInfo]) -> Result<BuildPlan, Pla
     let mut warnings = outputs.warnings;
     warnings.extend(silent_nodes(nodes));
     output::refuse_shared_store(&units)?;
-    Ok(BuildPlan { units, merge: outputs.merge, warnings })
+    Ok(BuildPlan {
+        units,
+        merge: outputs.merge,
+        warnings,
+    })
 }
 
 fn silent_nodes(nodes: &[NodeInfo]) -> impl Iterator<Item = String> {
     nodes.iter().filter_map(|node| match &node.reported {
-        Reported::Failed(why) => {
-            Some(format!("node {} did not answer and is left out: {why}", node.name))
-        }
+        Reported::Failed(why) => Some(format!(
+            "node {} did not answer and is left out: {why}",
+            node.name
+        )),
         _ => None,
     })
 }
 
 fn offer(node: &NodeInfo) -> String {
     let join = |platforms: &[Platform]| {
-        platforms.iter().map(Platform::to_string).collect::<Vec<_>>().join(", ")
+        platforms
+            .iter()
+            .map(Platform::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     match (&node.configured[..], &node.reported) {
         (_, Reported::Failed(_)) => format!("node {} did not answer", node.name),
         ([], Reported::Platforms(list)) => {
-            let (native, emulated): (Vec<_>, Vec<_>) = list.iter().cloned().partition(|p| {
-                assign::suits(node, &p.normalized()) != Some(MatchKind::Emulated)
-            });
+            let (native, emulated): (Vec<_>, Vec<_>) = list
+                .iter()
+                .cloned()
+                .partition(|p| assign::suits(node, &p.normalized()) != Some(MatchKind::Emulated));
             match emulated.is_empty() {
                 true => format!("node {} offers {}", node.name, join(&native)),
                 false => format!(

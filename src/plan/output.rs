@@ -32,21 +32,30 @@ pub(super) fn plan_outputs(
     platforms: usize,
 ) -> Result<PlannedOutputs, PlanError> {
     refuse_shared_destinations(&request.outputs)?;
-    let mut planned =
-        PlannedOutputs { templates: Vec::new(), merge: Vec::new(), warnings: Vec::new() };
+    let mut planned = PlannedOutputs {
+        templates: Vec::new(),
+        merge: Vec::new(),
+        warnings: Vec::new(),
+    };
     for (position, spec) in request.outputs.iter().enumerate() {
-        let output = Output { position, spec, request, platforms };
-        let (template, step) = match &spec.kind {
-            OutputKind::Cacheonly => continue,
-            OutputKind::Other(_) => return Err(output.error(
-                "no such output: local, tar, oci, docker, image, registry and cacheonly exist",
-            )),
-            OutputKind::Local => output.local()?,
-            OutputKind::Tar => output.archive(ArchiveKind::Tar)?,
-            OutputKind::Oci => output.archive(ArchiveKind::Oci)?,
-            OutputKind::Docker => output.archive(ArchiveKind::Docker)?,
-            OutputKind::Image | OutputKind::Registry => output.image()?,
+        let output = Output {
+            position,
+            spec,
+            request,
+            platforms,
         };
+        let (template, step) =
+            match &spec.kind {
+                OutputKind::Cacheonly => continue,
+                OutputKind::Other(_) => return Err(output.error(
+                    "no such output: local, tar, oci, docker, image, registry and cacheonly exist",
+                )),
+                OutputKind::Local => output.local()?,
+                OutputKind::Tar => output.archive(ArchiveKind::Tar)?,
+                OutputKind::Oci => output.archive(ArchiveKind::Oci)?,
+                OutputKind::Docker => output.archive(ArchiveKind::Docker)?,
+                OutputKind::Image | OutputKind::Registry => output.image()?,
+            };
         planned.templates.push(template);
         planned.merge.extend(step);
     }
@@ -59,7 +68,9 @@ pub(super) fn exports_for(templates: &[Template], platform: &Platform) -> Vec<Un
         .iter()
         .map(|template| {
             let mut export = template.export.clone();
-            export.attrs.extend(template.annotations.attrs_for(platform));
+            export
+                .attrs
+                .extend(template.annotations.attrs_for(platform));
             export
         })
         .collect()
@@ -69,7 +80,10 @@ pub(super) fn exports_for(templates: &[Template], platform: &Platform) -> Vec<Un
 pub(super) fn refuse_shared_store(units: &[BuildUnit]) -> Result<(), PlanError> {
     let mut storing = BTreeSet::new();
     for unit in units {
-        let stores = unit.exports.iter().any(|export| export.kind == ExportKind::Store);
+        let stores = unit
+            .exports
+            .iter()
+            .any(|export| export.kind == ExportKind::Store);
         if stores && !storing.insert(&unit.node) {
             return Err(PlanError::Output {
                 kind: "image".to_owned(),
@@ -115,7 +129,12 @@ impl Output<'_> {
             Some(value) => self.boolean("platform-split", &value)?,
         };
         attrs.insert("platform-split".to_owned(), split.to_string());
-        let step = MergeStep::Local { output: self.position, dest, mirror, split };
+        let step = MergeStep::Local {
+            output: self.position,
+            dest,
+            mirror,
+            split,
+        };
         Ok((self.template(ExportKind::Tree, attrs), Some(step)))
     }
 
@@ -142,14 +161,16 @@ impl Output<'_> {
             let names: Vec<_> = self.request.tags.iter().map(ImageRef::to_string).collect();
             attrs.insert("name".to_owned(), names.join(","));
         }
-        let step = MergeStep::File { output: self.position, dest };
+        let step = MergeStep::File {
+            output: self.position,
+            dest,
+        };
         Ok((self.template(ExportKind::File(kind), attrs), Some(step)))
     }
 
     fn image(&self) -> Result<Planned, PlanError> {
         let mut attrs = self.spec.attrs.clone();
-        let annotations =
-            Annotations::take(&mut attrs).map_err(|problem| self.error(&problem))?;
+        let annotations = Annotations::take(&mut attrs).map_err(|problem| self.error(&problem))?;
         let push = match attrs.remove("push") {
             // Present without a value means yes, as for the daemon.
             Some(value) => value.is_empty() || self.boolean("push", &value)?,
@@ -200,8 +221,12 @@ impl Output<'_> {
         attrs.insert("push".to_owned(), "true".to_owned());
         attrs.insert("push-by-digest".to_owned(), "true".to_owned());
         // Children of one index must be of one kind, whatever the daemon's own default is.
-        attrs.entry("oci-mediatypes".to_owned()).or_insert_with(|| "true".to_owned());
-        attrs.entry("store".to_owned()).or_insert_with(|| "false".to_owned());
+        attrs
+            .entry("oci-mediatypes".to_owned())
+            .or_insert_with(|| "true".to_owned());
+        attrs
+            .entry("store".to_owned())
+            .or_insert_with(|| "false".to_owned());
         let step = MergeStep::Publish {
             output: self.position,
             repositories,
@@ -223,13 +248,23 @@ impl Output<'_> {
             .flat_map(|names| names.split(','))
             .map(str::trim)
             .filter(|name| !name.is_empty())
-            .map(|name| name.parse().map_err(|error| self.error(&format!("name: {error}"))))
+            .map(|name| {
+                name.parse()
+                    .map_err(|error| self.error(&format!("name: {error}")))
+            })
             .collect()
     }
 
     fn template(&self, kind: ExportKind, attrs: BTreeMap<String, String>) -> Template {
-        let export = UnitExport { output: self.position, attrs, kind };
-        Template { export, annotations: Annotations::default() }
+        let export = UnitExport {
+            output: self.position,
+            attrs,
+            kind,
+        };
+        Template {
+            export,
+            annotations: Annotations::default(),
+        }
     }
 
     fn boolean(&self, key: &str, value: &str) -> Result<bool, PlanError> {
@@ -238,7 +273,10 @@ impl Output<'_> {
     }
 
     fn error(&self, problem: &str) -> PlanError {
-        PlanError::Output { kind: self.spec.name().to_owned(), problem: problem.to_owned() }
+        PlanError::Output {
+            kind: self.spec.kind.name().to_owned(),
+            problem: problem.to_owned(),
+        }
     }
 }
 
@@ -258,7 +296,10 @@ fn refuse_shared_destinations(outputs: &[OutputSpec]) -> Result<(), PlanError> {
                     format!("two outputs would be written to {}", path.display())
                 }
             };
-            return Err(PlanError::Output { kind: spec.name().to_owned(), problem });
+            return Err(PlanError::Output {
+                kind: spec.kind.name().to_owned(),
+                problem,
+            });
         }
         taken.push(dest);
     }
@@ -266,5 +307,9 @@ fn refuse_shared_destinations(outputs: &[OutputSpec]) -> Result<(), PlanError> {
 }
 
 fn join(names: &[ImageRef]) -> String {
-    names.iter().map(ImageRef::to_string).collect::<Vec<_>>().join(",")
+    names
+        .iter()
+        .map(ImageRef::to_string)
+        .collect::<Vec<_>>()
+        .join(",")
 }

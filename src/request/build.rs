@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::{OutputSpec, SecretSpec};
+use super::{Entitlement, HostEntry, OutputSpec, SecretSpec, Ulimit};
 use crate::platform::Platform;
 use crate::reference::ImageRef;
 
@@ -25,8 +25,8 @@ pub struct BuildRequest {
     pub outputs: Vec<OutputSpec>,
     /// What the Dockerfile frontend is told.
     pub frontend: FrontendOptions,
-    /// Privileges granted to the build, such as `network.host`.
-    pub entitlements: BTreeSet<String>,
+    /// Privileges granted to the build.
+    pub entitlements: BTreeSet<Entitlement>,
     /// Secrets that steps may ask for.
     pub secrets: Vec<SecretSpec>,
     /// The key under which daemons keep the context between builds; `None` means one
@@ -76,10 +76,10 @@ pub struct FrontendOptions {
     pub no_cache: NoCache,
     /// Whether base images are looked up anew.
     pub pull: bool,
-    /// Extra hosts as `name=address`.
-    pub add_hosts: Vec<String>,
-    /// Limits as `name=soft:hard`.
-    pub ulimits: Vec<String>,
+    /// Extra hosts that steps know.
+    pub add_hosts: Vec<HostEntry>,
+    /// Limits of steps.
+    pub ulimits: Vec<Ulimit>,
     /// Size of `/dev/shm` in bytes; `None` means the daemon's default.
     pub shm_size: Option<u64>,
     /// The cgroup that steps run below.

@@ -4,6 +4,7 @@
 
 pub mod annotation;
 pub mod attest;
+pub mod build;
 pub mod cache;
 pub mod context;
 pub mod entitlement;
@@ -16,6 +17,7 @@ pub mod ssh;
 
 pub use annotation::{AnnotationPlace, AnnotationSpec};
 pub use attest::{AttestKind, AttestSpec};
+pub use build::{BuildContext, BuildRequest, Dockerfile, FrontendOptions, Network, NoCache};
 pub use cache::{CacheKind, CacheSpec};
 pub use context::{BuildContextSpec, ContextSource};
 pub use entitlement::Entitlement;

@@ -18,7 +18,7 @@ pub struct BuildArgs {
     #[arg(short, long, value_name = "FILE", help_heading = "What to build")]
     pub file: Option<String>,
     /// Platforms to build for, such as linux/amd64,linux/arm64
-    #[arg(long, value_name = "PLATFORM", value_delimiter = ',', help_heading = "What to build")]
+    #[arg(long, value_name = "PLATFORM", help_heading = "What to build")]
     pub platform: Vec<String>,
     /// Stage to build
     #[arg(long, value_name = "STAGE", help_heading = "What to build")]
@@ -34,7 +34,12 @@ pub struct BuildArgs {
     pub secret: Vec<String>,
 
     /// Name of the image; may be given several times
-    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "Where results go")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME[:TAG]",
+        help_heading = "Where results go"
+    )]
     pub tag: Vec<String>,
     /// Push the image to its registries
     #[arg(long, help_heading = "Where results go", num_args = 0..=1, require_equals = true,
@@ -57,7 +62,12 @@ pub struct BuildArgs {
         value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
     pub no_cache: bool,
     /// Stages that ignore the cache
-    #[arg(long, value_name = "STAGE", value_delimiter = ',', help_heading = "Cache")]
+    #[arg(
+        long,
+        value_name = "STAGE",
+        value_delimiter = ',',
+        help_heading = "Cache"
+    )]
     pub no_cache_filter: Vec<String>,
     /// Look base images up anew
     #[arg(long, help_heading = "Cache", num_args = 0..=1, require_equals = true,
@@ -99,8 +109,13 @@ pub struct BuildArgs {
     #[arg(long, help_heading = "How it runs")]
     pub dry_run: bool,
     /// Form of the plan that --dry-run prints: text or json
-    #[arg(long, value_name = "FORM", default_value = "text", hide_default_value = true,
-        help_heading = "How it runs")]
+    #[arg(
+        long,
+        value_name = "FORM",
+        default_value = "text",
+        hide_default_value = true,
+        help_heading = "How it runs"
+    )]
     pub format: String,
     /// Progress: auto, tty, plain, quiet, none or rawjson
     #[arg(long, value_name = "MODE", help_heading = "How it runs")]

@@ -9,19 +9,14 @@ use crate::credentials::ProxySettings;
 use crate::platform::Platform;
 use crate::reference::ImageRef;
 use crate::request::{
-    BuildRequest, FrontendOptions, NoCache, OutputDest, OutputKind, OutputSpec, SecretSpec, hosts,
-    limits,
+    BuildRequest, Entitlement, FrontendOptions, HostEntry, Network, NoCache, OutputDest,
+    OutputKind, OutputSpec, SecretSpec, Ulimit, limits, parse_platforms,
 };
 
 use super::super::app::App;
 use super::super::error::CliError;
 use super::args::BuildArgs;
 use super::source::Source;
-
-/// The entitlement that `--network host` needs.
-const NETWORK_HOST: &str = "network.host";
-/// Granted to buildx's client, not to a daemon; nothing here needs it.
-const LOCAL_DELETE: &str = "buildx.local.delete";
 
 /// What the request depends on besides the flags.
 pub(super) struct Surroundings<'a> {
@@ -57,7 +52,10 @@ pub(super) fn resolve(
         context_key: args.context_key.clone(),
         allow_emulation: args.allow_emulation
             || around.allow_emulation
-            || around.app.var("MBUILD_ALLOW_EMULATION").and_then(crate::attrs::parse_bool)
+            || around
+                .app
+                .var("MBUILD_ALLOW_EMULATION")
+                .and_then(crate::attrs::parse_bool)
                 == Some(true),
         keep_going: args.keep_going,
     })
@@ -68,20 +66,17 @@ fn has_no_image(output: &OutputSpec) -> bool {
 }
 
 fn platforms(args: &BuildArgs, app: &App) -> Result<Vec<Platform>, CliError> {
-    let given: Vec<&str> = match args.platform.is_empty() {
-        false => args.platform.iter().map(String::as_str).collect(),
-        true => app.var("DOCKER_DEFAULT_PLATFORM").into_iter().flat_map(|v| v.split(',')).collect(),
-    };
-    let host = Platform::host();
-    given
+    let by_default: Vec<String> = app
+        .var("DOCKER_DEFAULT_PLATFORM")
+        .map(str::to_owned)
         .into_iter()
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-        .map(|text| match text {
-            "local" => Ok(host.clone()),
-            text => Platform::parse(text, &host).map(|platform| platform.normalized()),
-        })
-        .collect::<Result<_, _>>()
+        .collect();
+    let given = if args.platform.is_empty() {
+        &by_default
+    } else {
+        &args.platform
+    };
+    parse_platforms(given, &Platform::host())
         .map_err(|error| CliError::usage(error).hint("platforms look like linux/arm64"))
 }
 
@@ -105,7 +100,9 @@ fn tags(args: &BuildArgs) -> Result<Vec<ImageRef>, CliError> {
 fn outputs(args: &BuildArgs, app: &App) -> Result<Vec<OutputSpec>, CliError> {
     let mut outputs = Vec::new();
     for value in &args.output {
-        let Some(mut output) = OutputSpec::parse(value).map_err(CliError::usage)? else { continue };
+        let Some(mut output) = OutputSpec::parse(value).map_err(CliError::usage)? else {
+            continue;
+        };
         output.check().map_err(CliError::usage)?;
         if let Some(OutputDest::Path(path)) = &mut output.dest {
             *path = app.path(path);
@@ -140,7 +137,9 @@ fn push(outputs: &mut Vec<OutputSpec>) {
 
 fn frontend(args: &BuildArgs, around: &Surroundings<'_>) -> Result<FrontendOptions, CliError> {
     if args.no_cache && !args.no_cache_filter.is_empty() {
-        return Err(CliError::usage("--no-cache and --no-cache-filter exclude each other"));
+        return Err(CliError::usage(
+            "--no-cache and --no-cache-filter exclude each other",
+        ));
     }
     let no_cache = match (args.no_cache, &args.no_cache_filter[..]) {
         (true, _) => NoCache::All,
@@ -149,8 +148,8 @@ fn frontend(args: &BuildArgs, around: &Surroundings<'_>) -> Result<FrontendOptio
     };
     let network = match args.network.as_deref() {
         None | Some("" | "default") => None,
-        Some("host") => Some(crate::request::Network::Host),
-        Some("none") => Some(crate::request::Network::None),
+        Some("host") => Some(Network::Host),
+        Some("none") => Some(Network::None),
         Some(other) => {
             let problem = format!("--network {other}: it is default, none or host");
             return Err(CliError::usage(problem));
@@ -162,13 +161,19 @@ fn frontend(args: &BuildArgs, around: &Surroundings<'_>) -> Result<FrontendOptio
         labels: args.label.iter().map(|label| pair(label)).collect(),
         no_cache,
         pull: args.pull,
-        add_hosts: hosts::parse_all(&args.add_host).map_err(CliError::usage)?,
-        ulimits: limits::parse_ulimits(&args.ulimit).map_err(CliError::usage)?,
+        add_hosts: each(&args.add_host, HostEntry::parse)?
+            .into_iter()
+            .flatten()
+            .collect(),
+        ulimits: ulimits(&args.ulimit)?,
         shm_size: match args.shm_size.as_deref() {
             None => None,
-            Some(size) => Some(limits::parse_bytes("--shm-size", size).map_err(CliError::usage)?),
+            Some(size) => Some(limits::parse_size("--shm-size", size).map_err(CliError::usage)?),
         },
-        cgroup_parent: args.cgroup_parent.clone().filter(|parent| !parent.is_empty()),
+        cgroup_parent: args
+            .cgroup_parent
+            .clone()
+            .filter(|parent| !parent.is_empty()),
         network,
     })
 }
@@ -187,13 +192,15 @@ fn build_args(args: &BuildArgs, around: &Surroundings<'_>) -> BTreeMap<String, S
             }
         }
     }
+    // A proxy that was given in any spelling is not given again in another.
+    let mut proxied = Vec::new();
     for (name, value) in around.proxies.map(proxy_args).unwrap_or_default() {
         let given = build_args.keys().any(|key| key.eq_ignore_ascii_case(&name));
-        let own_spelling = args.build_arg.is_empty() || !given;
-        if own_spelling && !value.is_empty() {
-            build_args.entry(name).or_insert(value);
+        if !given && !value.is_empty() {
+            proxied.push((name, value));
         }
     }
+    build_args.extend(proxied);
     if let Some(epoch) = around.app.var("SOURCE_DATE_EPOCH") {
         build_args
             .entry("SOURCE_DATE_EPOCH".to_owned())
@@ -213,37 +220,53 @@ fn proxy_args(proxies: &ProxySettings) -> Vec<(String, String)> {
     ]
     .into_iter()
     .flat_map(|(name, value)| {
-        [(name.to_ascii_uppercase(), value.clone()), (name.to_owned(), value.clone())]
+        [
+            (name.to_ascii_uppercase(), value.clone()),
+            (name.to_owned(), value.clone()),
+        ]
     })
     .collect()
 }
 
-fn entitlements(args: &BuildArgs) -> Result<BTreeSet<String>, CliError> {
-    let mut granted = BTreeSet::new();
-    for given in &args.allow {
-        let known = matches!(given.as_str(), NETWORK_HOST | "security.insecure" | "device")
-            || given.starts_with("device=");
-        match given.as_str() {
-            LOCAL_DELETE => {}
-            _ if known => drop(granted.insert(given.clone())),
-            _ => {
-                let problem = format!(
-                    "--allow {given}: it is network.host, security.insecure or device[=NAME]"
-                );
-                return Err(CliError::usage(problem));
-            }
-        }
+/// The limits, the last one of a name counting.
+fn ulimits(values: &[String]) -> Result<Vec<Ulimit>, CliError> {
+    let mut limits: Vec<Ulimit> = Vec::new();
+    for limit in each(values, Ulimit::parse)? {
+        limits.retain(|other| other.name != limit.name);
+        limits.push(limit);
     }
+    Ok(limits)
+}
+
+fn entitlements(args: &BuildArgs) -> Result<BTreeSet<Entitlement>, CliError> {
+    let mut granted: BTreeSet<Entitlement> = each(&args.allow, Entitlement::parse)?
+        .into_iter()
+        .flatten()
+        .collect();
     if args.network.as_deref() == Some("host") {
-        granted.insert(NETWORK_HOST.to_owned());
+        granted.insert(Entitlement::NetworkHost);
     }
     Ok(granted)
+}
+
+/// Parses every value of a flag that may be repeated.
+fn each<T, E>(values: &[String], parse: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, CliError>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    values
+        .iter()
+        .map(|value| parse(value))
+        .collect::<Result<_, _>>()
+        .map_err(CliError::usage)
 }
 
 fn secrets(args: &BuildArgs) -> Result<Vec<SecretSpec>, CliError> {
     let mut secrets: Vec<SecretSpec> = Vec::new();
     for value in &args.secret {
-        let Some(secret) = SecretSpec::parse(value).map_err(CliError::usage)? else { continue };
+        let Some(secret) = SecretSpec::parse(value).map_err(CliError::usage)? else {
+            continue;
+        };
         secret.check().map_err(CliError::usage)?;
         // The last one of an id is meant, as with every repeated flag of one name.
         secrets.retain(|other| other.id != secret.id);
@@ -273,6 +296,10 @@ impl Flag {
         value: &str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Flag { flag, value: value.to_owned(), source: source.into() }
+        Flag {
+            flag,
+            value: value.to_owned(),
+            source: source.into(),
+        }
     }
 }

@@ -55,7 +55,11 @@ pub(super) fn find(context: &str, file: Option<&str>, app: &App) -> Result<Sourc
                 Some(file) => dockerfile(&app.path(Path::new(file)))?,
                 None => default_dockerfile(&directory)?,
             };
-            Ok(Source { context: BuildContext::Directory(directory), dockerfile, _spooled: None })
+            Ok(Source {
+                context: BuildContext::Directory(directory),
+                dockerfile,
+                _spooled: None,
+            })
         }
     }
 }
@@ -77,9 +81,13 @@ fn context_on_stdin(file: Option<&str>, app: &App) -> Result<Source, CliError> {
 
 fn read_stdin(app: &App) -> Result<Spooled, CliError> {
     if app.stdin_is_terminal {
-        return Err(CliError::usage("stdin is a terminal: pipe a Dockerfile or a tar into it"));
+        return Err(CliError::usage(
+            "stdin is a terminal: pipe a Dockerfile or a tar into it",
+        ));
     }
-    let temp = app.var("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+    let temp = app
+        .var("TMPDIR")
+        .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
     stdin::spool(io::stdin().lock(), &temp).map_err(CliError::usage)
 }
 
@@ -88,7 +96,11 @@ fn with_spooled(context: BuildContext, spooled: Spooled) -> Source {
         dir: spooled.dir.path().to_owned(),
         name: spooled.name.to_owned(),
     };
-    Source { context, dockerfile, _spooled: Some(spooled) }
+    Source {
+        context,
+        dockerfile,
+        _spooled: Some(spooled),
+    }
 }
 
 /// Whether buildx would take the text for a git repository or a URL.
@@ -100,26 +112,42 @@ fn directory(text: &str, app: &App) -> Result<PathBuf, CliError> {
     let path = app.path(Path::new(text));
     match std::fs::metadata(&path) {
         Ok(found) if found.is_dir() => Ok(path),
-        Ok(_) => Err(CliError::usage(format!("the context {text} is not a directory"))
-            .hint("a tar or a Dockerfile can be piped in: mbuild - < FILE")),
-        Err(source) => {
-            Err(CliError::usage(NotFound { what: "context", path: text.into(), source }))
-        }
+        Ok(_) => Err(
+            CliError::usage(format!("the context {text} is not a directory"))
+                .hint("a tar or a Dockerfile can be piped in: mbuild - < FILE"),
+        ),
+        Err(source) => Err(CliError::usage(NotFound {
+            what: "context",
+            path: text.into(),
+            source,
+        })),
     }
 }
 
 fn dockerfile(path: &Path) -> Result<Dockerfile, CliError> {
     let missing = |source| {
-        CliError::usage(NotFound { what: "Dockerfile", path: path.to_owned(), source })
+        CliError::usage(NotFound {
+            what: "Dockerfile",
+            path: path.to_owned(),
+            source,
+        })
     };
     if std::fs::metadata(path).map_err(missing)?.is_dir() {
         let problem = format!("the Dockerfile {} is a directory", path.display());
         return Err(CliError::usage(problem));
     }
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     match (path.parent(), name) {
-        (Some(dir), Some(name)) => Ok(Dockerfile::Local { dir: dir.to_owned(), name }),
-        _ => Err(CliError::usage(format!("the Dockerfile {} has no name", path.display()))),
+        (Some(dir), Some(name)) => Ok(Dockerfile::Local {
+            dir: dir.to_owned(),
+            name,
+        }),
+        _ => Err(CliError::usage(format!(
+            "the Dockerfile {} has no name",
+            path.display()
+        ))),
     }
 }
 

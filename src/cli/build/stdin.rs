@@ -68,13 +68,23 @@ pub(super) enum StdinError {
 /// Reads `input` to its end into a file below `temp`.
 pub(super) fn spool(mut input: impl Read, temp: &std::path::Path) -> Result<Spooled, StdinError> {
     let mut head = Vec::with_capacity(PEEK);
-    input.by_ref().take(PEEK as u64).read_to_end(&mut head).map_err(StdinError::Read)?;
+    input
+        .by_ref()
+        .take(PEEK as u64)
+        .read_to_end(&mut head)
+        .map_err(StdinError::Read)?;
     if head.is_empty() {
         return Err(StdinError::Empty);
     }
     let kind = detect(&head)?;
-    let keep = |source| StdinError::Keep { path: temp.to_owned(), source };
-    let dir = tempfile::Builder::new().prefix("mbuild-stdin-").tempdir_in(temp).map_err(keep)?;
+    let keep = |source| StdinError::Keep {
+        path: temp.to_owned(),
+        source,
+    };
+    let dir = tempfile::Builder::new()
+        .prefix("mbuild-stdin-")
+        .tempdir_in(temp)
+        .map_err(keep)?;
     let name = match kind {
         StdinKind::Archive => "context.tar",
         StdinKind::Dockerfile => "Dockerfile",
@@ -121,21 +131,37 @@ fn detect(head: &[u8]) -> Result<StdinKind, StdinError> {
     if head.starts_with(ZSTD) {
         return Err(StdinError::Zstd);
     }
-    let compressed = [GZIP, BZIP2, XZ].iter().any(|magic| head.starts_with(magic));
-    Ok(if compressed || is_tar_header(head) { StdinKind::Archive } else { StdinKind::Dockerfile })
+    let compressed = [GZIP, BZIP2, XZ]
+        .iter()
+        .any(|magic| head.starts_with(magic));
+    Ok(if compressed || is_tar_header(head) {
+        StdinKind::Archive
+    } else {
+        StdinKind::Dockerfile
+    })
 }
 
 /// Whether the bytes begin with a tar header: the checksum in it is right.
 fn is_tar_header(head: &[u8]) -> bool {
-    let Some(header) = head.get(..TAR_HEADER) else { return false };
+    let Some(header) = head.get(..TAR_HEADER) else {
+        return false;
+    };
     let text = String::from_utf8_lossy(&header[TAR_CHECKSUM]);
     let digits = text.trim_matches(|c: char| c == ' ' || c == '\0');
-    let Ok(stored) = u32::from_str_radix(digits, 8) else { return false };
+    let Ok(stored) = u32::from_str_radix(digits, 8) else {
+        return false;
+    };
     let sum = header
         .iter()
         .enumerate()
         // The checksum counts its own field as blanks.
-        .map(|(at, byte)| if TAR_CHECKSUM.contains(&at) { 32 } else { u32::from(*byte) })
+        .map(|(at, byte)| {
+            if TAR_CHECKSUM.contains(&at) {
+                32
+            } else {
+                u32::from(*byte)
+            }
+        })
         .sum::<u32>();
     stored == sum
 }
@@ -147,7 +173,11 @@ mod tests {
     fn kind_of(bytes: &[u8]) -> Result<StdinKind, StdinError> {
         let temp = tempfile::tempdir().unwrap();
         let spooled = spool(bytes, temp.path())?;
-        assert_eq!(std::fs::read(spooled.path()).unwrap(), bytes, "kept as it came");
+        assert_eq!(
+            std::fs::read(spooled.path()).unwrap(),
+            bytes,
+            "kept as it came"
+        );
         Ok(spooled.kind)
     }
 
@@ -162,9 +192,18 @@ mod tests {
 
     #[test]
     fn a_tar_is_told_from_a_dockerfile_by_its_bytes() {
-        assert_eq!(kind_of(&tar_of("Dockerfile", b"FROM x")).unwrap(), StdinKind::Archive);
-        assert_eq!(kind_of(&tar_of("big", &vec![7; 300_000])).unwrap(), StdinKind::Archive);
-        assert_eq!(kind_of(&[0x1f, 0x8b, 0x08, 0, 0]).unwrap(), StdinKind::Archive);
+        assert_eq!(
+            kind_of(&tar_of("Dockerfile", b"FROM x")).unwrap(),
+            StdinKind::Archive
+        );
+        assert_eq!(
+            kind_of(&tar_of("big", &vec![7; 300_000])).unwrap(),
+            StdinKind::Archive
+        );
+        assert_eq!(
+            kind_of(&[0x1f, 0x8b, 0x08, 0, 0]).unwrap(),
+            StdinKind::Archive
+        );
         assert_eq!(kind_of(b"FROM scratch\n").unwrap(), StdinKind::Dockerfile);
         assert_eq!(kind_of(&[b'#'; 5000]).unwrap(), StdinKind::Dockerfile);
     }
@@ -172,10 +211,20 @@ mod tests {
     #[test]
     fn what_no_daemon_can_use_is_refused() {
         assert!(matches!(kind_of(b""), Err(StdinError::Empty)));
-        assert!(matches!(kind_of(&[0x28, 0xb5, 0x2f, 0xfd, 0]), Err(StdinError::Zstd)));
+        assert!(matches!(
+            kind_of(&[0x28, 0xb5, 0x2f, 0xfd, 0]),
+            Err(StdinError::Zstd)
+        ));
         let endless = io::repeat(b'x').take(DOCKERFILE_LIMIT + 4096);
         let temp = tempfile::tempdir().unwrap();
-        assert!(matches!(spool(endless, temp.path()), Err(StdinError::TooLarge)));
-        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0, "nothing is left behind");
+        assert!(matches!(
+            spool(endless, temp.path()),
+            Err(StdinError::TooLarge)
+        ));
+        assert_eq!(
+            std::fs::read_dir(temp.path()).unwrap().count(),
+            0,
+            "nothing is left behind"
+        );
     }
 }
