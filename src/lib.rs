@@ -16,6 +16,7 @@ pub mod oci;
 pub mod plan;
 pub mod platform;
 pub mod reference;
+pub mod registry;
 pub mod request;
 pub mod retry;
 pub mod unit;
