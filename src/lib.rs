@@ -19,4 +19,5 @@ pub mod reference;
 pub mod registry;
 pub mod request;
 pub mod retry;
+pub mod tree;
 pub mod unit;

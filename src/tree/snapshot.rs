@@ -1,0 +1,184 @@
+//! The tree itself: directories read on first need, kept, and shared by all views.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
+
+use super::beneath::open_beneath;
+use super::error::TreeError;
+use super::listing::{Contents, Handle, Listing};
+use super::read::read_directory;
+use super::selection::Filter;
+use super::view::View;
+
+/// A directory whose entries are remembered as they were when first read.
+///
+/// Safe to share: several threads may list it at once, and no directory is read twice.
+#[derive(Debug)]
+pub struct ContextTree {
+    path: PathBuf,
+    root: OwnedFd,
+    top: OnceLock<Contents>,
+    /// In order of their first handles, hence parents before children. Listings refer to
+    /// each other by number, so that a deep tree is dropped without recursion.
+    listings: RwLock<Vec<Arc<Listing>>>,
+}
+
+impl ContextTree {
+    /// Opens the tree below `path`, which may be a symlink to a directory. Nothing is read yet.
+    pub fn open(path: impl AsRef<Path>) -> Result<Arc<Self>, TreeError> {
+        let path = path.as_ref().to_path_buf();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = match openat(CWD, &path, flags, Mode::empty()) {
+            Ok(root) => root,
+            Err(Errno::NOTDIR) if path.exists() => return Err(TreeError::NotADirectory { path }),
+            Err(errno) => {
+                return Err(TreeError::Root {
+                    path,
+                    source: errno.into(),
+                });
+            }
+        };
+        let (top, listings) = (OnceLock::new(), RwLock::new(Vec::new()));
+        Ok(Arc::new(Self {
+            path,
+            root,
+            top,
+            listings,
+        }))
+    }
+
+    /// The root as it was given.
+    pub fn root(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts listing what a filter lets through.
+    ///
+    /// Followed paths are resolved at once; all else is read as the view is iterated.
+    pub fn view(self: &Arc<Self>, filter: &Filter) -> Result<View, TreeError> {
+        View::new(Arc::clone(self), filter)
+    }
+
+    /// Opens a regular file for reading, never through a symlink.
+    ///
+    /// The file may have changed since it was listed: the reader has to compare its length
+    /// with the size that was sent.
+    pub fn open_file(&self, handle: Handle) -> io::Result<File> {
+        // A pipe that took the file's place must not block the sender.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = open_beneath(self.root.as_fd(), &self.path_of(handle), flags)?;
+        let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
+        if kind != FileType::RegularFile {
+            return Err(io::Error::other("it is no longer a regular file"));
+        }
+        Ok(file.into())
+    }
+
+    /// Returns an entry's path below the root.
+    pub fn path_of(&self, handle: Handle) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut next = Some(handle);
+        while let Some(handle) = next {
+            let listing = self.listing_with(handle);
+            names.push(listing.name(listing.index(handle)).to_vec());
+            next = listing.parent();
+        }
+        names.reverse();
+        names.join(&b'/')
+    }
+
+    /// Returns the root's entries.
+    pub(super) fn top(&self) -> Result<Arc<Listing>, TreeError> {
+        let contents = *self.top.get_or_init(|| self.read(None, b""));
+        let listing = self
+            .resolve(contents)
+            .and_then(|found| found.ok_or(Errno::NOENT));
+        listing.map_err(|errno| self.unreadable(b"", errno))
+    }
+
+    /// Returns the entries of a directory in a listing, `None` if it is none or has vanished.
+    ///
+    /// `path` is the directory's own.
+    pub(super) fn descend(
+        &self,
+        listing: &Listing,
+        index: usize,
+        path: &[u8],
+    ) -> Result<Option<Arc<Listing>>, Errno> {
+        let Some(subdir) = listing.subdir(index) else {
+            return Ok(None);
+        };
+        let read = || self.read(Some(listing.handle(index)), path);
+        self.resolve(*subdir.get_or_init(read))
+    }
+
+    /// The error of an entry that should have been sent.
+    pub(super) fn unreadable(&self, path: &[u8], errno: Errno) -> TreeError {
+        let path = match path {
+            b"" => self.path.clone(),
+            _ => self.path.join(OsStr::from_bytes(path)),
+        };
+        TreeError::Unreadable {
+            path,
+            source: errno.into(),
+        }
+    }
+
+    fn resolve(&self, contents: Contents) -> Result<Option<Arc<Listing>>, Errno> {
+        match contents {
+            Contents::Failed(errno) => Err(errno),
+            Contents::Vanished => Ok(None),
+            Contents::Listed(number) => {
+                let listings = self.listings.read().unwrap_or_else(PoisonError::into_inner);
+                Ok(listings.get(number).cloned())
+            }
+        }
+    }
+
+    fn read(&self, parent: Option<Handle>, path: &[u8]) -> Contents {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let opened = open_beneath(self.root.as_fd(), path, flags);
+        match opened.and_then(|directory| read_directory(&directory, &self.path, path)) {
+            Ok(listing) => self.keep(listing, parent),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Contents::Vanished,
+            Err(errno) => Contents::Failed(errno),
+        }
+    }
+
+    fn keep(&self, mut listing: Listing, parent: Option<Handle>) -> Contents {
+        let mut listings = self
+            .listings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let base = listings
+            .last()
+            .map_or(0, |last| last.base() as usize + last.len());
+        let number = listings.len();
+        match u32::try_from(base) {
+            Ok(base)
+                if u32::try_from(listing.len())
+                    .is_ok_and(|len| base.checked_add(len).is_some()) =>
+            {
+                listing.settle(base, parent);
+            }
+            _ => return Contents::Failed(Errno::OVERFLOW),
+        }
+        listings.push(Arc::new(listing));
+        Contents::Listed(number)
+    }
+
+    fn listing_with(&self, handle: Handle) -> Arc<Listing> {
+        let listings = self.listings.read().unwrap_or_else(PoisonError::into_inner);
+        let after = listings.partition_point(|listing| listing.base() <= handle.0);
+        // A handle exists only once its listing does.
+        Arc::clone(&listings[after - 1])
+    }
+}
