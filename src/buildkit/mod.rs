@@ -1,5 +1,18 @@
-//! The BuildKit client: what one daemon is asked, and what it is served in return.
+//! The BuildKit client: reach a daemon, ask it, let it build, follow what it does.
 //!
-//! Knows the wire and nothing of requests, plans or builders.
+//! [`Connection`] is one connection to one daemon for one run; it never reconnects. What a
+//! user wants is not known here: builds come as `SolveSpec`s, progress leaves as events.
 
+pub mod caps;
+mod connect_error;
+mod connection;
+pub mod dial;
+pub mod endpoint;
+pub mod info;
+pub mod io;
+mod once;
+pub mod pipe;
 pub mod session;
+
+pub use connect_error::{ConnectError, OpenSessionError};
+pub use connection::{Connection, SILENCE_LIMIT};

@@ -1,0 +1,179 @@
+//! A daemon on a port, with TLS: client files in, plain words out when it fails.
+//!
+//! ring only. The files are read at each dial, so that rotated certificates are picked up.
+
+mod explain;
+mod files;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{ByteStream, CONNECT_DEADLINE, Dial, DialError, TcpDialer, within};
+use crate::buildkit::endpoint::HostPort;
+
+pub use explain::TlsError;
+pub use files::TlsFiles;
+
+/// The application protocol of buildkitd.
+pub(super) const H2: &[u8] = b"h2";
+/// The application protocol of a Docker engine that is to upgrade: offered `h2` as well,
+/// newer ones would take it.
+pub(super) const HTTP1: &[u8] = b"http/1.1";
+
+/// Dials a TCP port and speaks TLS on it.
+#[derive(Debug, Clone)]
+pub struct TlsDialer {
+    tcp: TcpDialer,
+    address: HostPort,
+    endpoint: String,
+    files: TlsFiles,
+    protocol: &'static [u8],
+}
+
+impl TlsDialer {
+    /// Dials `address` with the files given and offers one application protocol.
+    pub fn new(
+        address: &HostPort,
+        endpoint: String,
+        files: &TlsFiles,
+        protocol: &'static [u8],
+    ) -> Self {
+        Self {
+            tcp: TcpDialer::new(address, endpoint.clone()),
+            address: address.clone(),
+            endpoint,
+            files: files.clone(),
+            protocol,
+        }
+    }
+
+    fn server_name(&self) -> &str {
+        self.files
+            .server_name
+            .as_deref()
+            .unwrap_or(&self.address.host)
+    }
+
+    async fn handshake(&self) -> Result<Explained, TlsOrDial> {
+        let name = self.server_name();
+        let server = ServerName::try_from(name.to_owned())
+            .map_err(|_| TlsError::ServerName(name.to_owned()))?;
+        let files = self.files.clone();
+        let mut config = tokio::task::spawn_blocking(move || files.client_config())
+            .await
+            .map_err(|error| TlsError::Other(io::Error::other(error)))??;
+        config.alpn_protocols = vec![self.protocol.to_vec()];
+        let stream = self.tcp.connect().await.map_err(TlsOrDial::Dial)?;
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(server, stream)
+            .await
+            .map_err(|error| explain::explain(error, name))?;
+        Ok(Explained {
+            stream,
+            name: name.to_owned(),
+        })
+    }
+}
+
+#[async_trait]
+impl Dial for TlsDialer {
+    async fn dial(&self) -> Result<ByteStream, DialError> {
+        let dial = async {
+            match self.handshake().await {
+                Ok(stream) => Ok(Box::new(stream) as ByteStream),
+                Err(TlsOrDial::Dial(error)) => Err(error),
+                Err(TlsOrDial::Tls(source)) => Err(DialError::Tls {
+                    endpoint: self.endpoint.clone(),
+                    source,
+                }),
+            }
+        };
+        within(CONNECT_DEADLINE, &self.endpoint, dial).await
+    }
+
+    fn describe(&self) -> String {
+        self.endpoint.clone()
+    }
+
+    fn origin(&self) -> String {
+        let host = HostPort {
+            host: self.server_name().to_owned(),
+            port: self.address.port,
+        };
+        format!("https://{host}")
+    }
+}
+
+/// What can go wrong on the way to a handshake.
+enum TlsOrDial {
+    Tls(TlsError),
+    Dial(DialError),
+}
+
+impl From<TlsError> for TlsOrDial {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
+/// A TLS stream whose errors are explained: with TLS 1.3 a server refuses the client's
+/// certificate only after the handshake, so that the refusal comes with the first read.
+struct Explained {
+    stream: TlsStream<TcpStream>,
+    name: String,
+}
+
+impl AsyncRead for Explained {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_read(cx, buf);
+        outcome.map_err(|error| match error.get_ref() {
+            Some(inner) if inner.is::<rustls::Error>() => {
+                io::Error::new(error.kind(), explain::explain(error, &self.name))
+            }
+            _ => error,
+        })
+    }
+}
+
+impl AsyncWrite for Explained {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
