@@ -93,6 +93,8 @@ pub enum Event {
     Client(ClientStep),
     /// Something the user should know that does not end the build.
     Warning(String),
+    /// A line for whoever asked for more, such as one of `-v`'s log.
+    Note(String),
 }
 
 /// How a unit ended.
@@ -219,6 +221,8 @@ pub struct VertexWarning {
 pub struct SourceExcerpt {
     /// Name of the file, such as `Dockerfile`.
     pub filename: String,
+    /// What it is written in, such as `Dockerfile`; empty when the daemon does not say.
+    pub language: String,
     /// The whole file.
     pub data: bytes::Bytes,
     /// First and last line of each range, from 1.

@@ -15,6 +15,7 @@ pub mod node;
 pub mod oci;
 pub mod plan;
 pub mod platform;
+pub mod progress;
 pub mod reference;
 pub mod registry;
 pub mod request;
