@@ -1,4 +1,6 @@
 //! The one integration-test binary.
 
+mod e2e_connection;
 mod layers;
+mod support;
 mod vectors;

@@ -1,0 +1,200 @@
+//! Why a build failed: [`SolveError`], made of a gRPC status and the details in it.
+//!
+//! Who is to blame decides what happens next: a build's own failure ends the run, a lost
+//! daemon may be replaced. Details are in `error_details`, their display in `excerpt`.
+
+use tonic::{Code, Status};
+
+use super::error_details::{self, ErrorDetails, Missing};
+
+/// Why a build did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SolveError {
+    /// Who is to blame.
+    pub kind: SolveErrorKind,
+    /// What happened: the daemon's words, or why the connection was lost.
+    pub message: String,
+    /// The daemon's endpoint.
+    pub endpoint: String,
+    /// What the daemon said beside the message.
+    pub details: ErrorDetails,
+}
+
+/// Who is to blame for a build that did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SolveErrorKind {
+    /// The build: a step failed, the Dockerfile is wrong, a push was denied.
+    Build,
+    /// Somebody ended it: this client, or the daemon on its way out.
+    Cancelled,
+    /// The daemon or its frontend lacks a feature, or does not allow it.
+    Refused,
+    /// The daemon, its session, or the way to it is gone.
+    Lost,
+}
+
+impl SolveError {
+    /// Decodes what the daemon answered.
+    pub(super) fn from_status(endpoint: &str, status: &Status) -> Self {
+        let details = error_details::decode(status.details());
+        let message = plain_message(status.message());
+        Self {
+            kind: kind(status.code(), &message, &details),
+            message,
+            endpoint: endpoint.to_owned(),
+            details,
+        }
+    }
+
+    /// A build whose daemon is gone.
+    pub fn lost(endpoint: &str, reason: impl Into<String>) -> Self {
+        Self {
+            kind: SolveErrorKind::Lost,
+            message: reason.into(),
+            endpoint: endpoint.to_owned(),
+            details: ErrorDetails::default(),
+        }
+    }
+
+    /// What the user can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self.details.missing.as_ref()? {
+            Missing::Capability(name) => Some(format!(
+                "the Dockerfile frontend lacks `{name}`; a newer one is chosen with `# syntax=`"
+            )),
+            Missing::Subrequest(name) => Some(format!(
+                "the Dockerfile frontend does not know `--call={name}`"
+            )),
+        }
+    }
+}
+
+impl std::fmt::Display for SolveError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.kind {
+            SolveErrorKind::Lost => {
+                write!(f, "lost the daemon at {}: {}", self.endpoint, self.message)
+            }
+            _ => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for SolveError {}
+
+/// The code alone does not tell: `Unknown` is a failed step, and an inner timeout has the
+/// code of a cancelled build.
+fn kind(code: Code, message: &str, details: &ErrorDetails) -> SolveErrorKind {
+    let session_gone = message.contains("no active session for");
+    match code {
+        _ if session_gone => SolveErrorKind::Lost,
+        _ if details.missing.is_some() => SolveErrorKind::Refused,
+        Code::Unimplemented | Code::Unauthenticated => SolveErrorKind::Refused,
+        Code::Cancelled => SolveErrorKind::Cancelled,
+        _ if message.ends_with("context canceled") && details.exit_code.is_none() => {
+            SolveErrorKind::Cancelled
+        }
+        _ => SolveErrorKind::Build,
+    }
+}
+
+/// Takes away what each layer on the daemon's side puts in front: it says nothing more.
+fn plain_message(text: &str) -> String {
+    let mut text = text.trim();
+    loop {
+        let rest = text
+            .strip_prefix("failed to solve: ")
+            .or_else(|| after(text, "failed to solve with frontend ", ": "))
+            .or_else(|| after(text, "rpc error: code = ", " desc = "));
+        match rest {
+            Some(rest) => text = rest.trim_start(),
+            None => return inner_codes(text),
+        }
+    }
+}
+
+/// The rest of `text` after `start`, one word and `end`.
+fn after<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let (word, rest) = text.strip_prefix(start)?.split_once(end)?;
+    (!word.contains(' ')).then_some(rest)
+}
+
+/// Drops `rpc error: code = X desc = ` inside a message, which old daemons leave there.
+fn inner_codes(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, tail)) = rest.split_once("rpc error: code = ") {
+        plain.push_str(before);
+        rest = match tail.split_once(" desc = ") {
+            Some((code, tail)) if !code.contains(' ') => tail,
+            _ => {
+                plain.push_str("rpc error: code = ");
+                tail
+            }
+        };
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_kind(code: Code, message: &str, expect: SolveErrorKind) {
+        let error = SolveError::from_status("unix:///x", &Status::new(code, message));
+        assert_eq!(error.kind, expect, "{code:?} {message}");
+    }
+
+    #[test]
+    fn blame_follows_code_and_words() {
+        use SolveErrorKind::{Build, Cancelled, Lost, Refused};
+        check_kind(
+            Code::Unknown,
+            "process \"/bin/sh -c false\" …: exit code: 1",
+            Build,
+        );
+        check_kind(Code::PermissionDenied, "push access denied", Build);
+        check_kind(
+            Code::DeadlineExceeded,
+            "no active session for abc: context deadline exceeded",
+            Lost,
+        );
+        check_kind(Code::Cancelled, "context canceled", Cancelled);
+        check_kind(
+            Code::Unknown,
+            "x: exit code: 137: context canceled",
+            Cancelled,
+        );
+        check_kind(Code::Unimplemented, "unknown method", Refused);
+    }
+
+    #[test]
+    fn prefixes_of_layers_are_dropped() {
+        let check = |text: &str, expect: &str| assert_eq!(plain_message(text), expect);
+        check("exit code: 1", "exit code: 1");
+        check(
+            "failed to solve: failed to solve: exit code: 1",
+            "exit code: 1",
+        );
+        check(
+            "failed to solve with frontend dockerfile.v0: failed to solve with frontend \
+             gateway.v0: rpc error: code = Unknown desc = no such stage",
+            "no such stage",
+        );
+        check("a: rpc error: code = NotFound desc = b", "a: b");
+        check(
+            "rpc error: code = what is this",
+            "rpc error: code = what is this",
+        );
+    }
+
+    #[test]
+    fn a_lost_daemon_is_named() {
+        let error = SolveError::lost("tcp://h:1", "the daemon closed the connection");
+        assert_eq!(
+            error.to_string(),
+            "lost the daemon at tcp://h:1: the daemon closed the connection"
+        );
+    }
+}

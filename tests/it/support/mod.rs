@@ -1,0 +1,3 @@
+//! What tests share: the other sides of our protocols, played or real.
+
+pub(crate) mod real;
