@@ -69,6 +69,8 @@ struct SourceInfoJson {
     filename: String,
     #[serde(alias = "Data", default)]
     data: String,
+    #[serde(alias = "Language", default)]
+    language: String,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +131,7 @@ impl SourceJson {
         let lines = self.ranges.iter().filter(|range| range.start.line > 0);
         SourceExcerpt {
             filename: self.info.filename,
+            language: self.info.language,
             data: Bytes::from(STANDARD.decode(self.info.data).unwrap_or_default()),
             lines: lines
                 .map(|range| (range.start.line, range.end.line.max(range.start.line)))
@@ -182,6 +185,7 @@ mod tests {
         ]);
         let source = SourceExcerpt {
             filename: "Dockerfile".into(),
+            language: String::new(),
             data: "FROM x\n".into(),
             lines: vec![(1, 1)],
         };

@@ -54,6 +54,7 @@ mod tests {
     fn draw(text: &'static str, lines: &[(u32, u32)]) -> String {
         render(&SourceExcerpt {
             filename: "Dockerfile".into(),
+            language: String::new(),
             data: text.into(),
             lines: lines.to_vec(),
         })

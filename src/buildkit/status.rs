@@ -260,6 +260,7 @@ fn warning(wire: control::VertexWarning) -> VertexWarning {
         url: wire.url,
         source: wire.info.map(|info| SourceExcerpt {
             filename: info.filename,
+            language: info.language,
             data: info.data,
             lines,
         }),
