@@ -16,6 +16,7 @@ pub mod oci;
 pub mod plan;
 pub mod platform;
 pub mod progress;
+pub mod receive;
 pub mod reference;
 pub mod registry;
 pub mod request;

@@ -6,6 +6,7 @@
 mod auth;
 mod authority;
 mod dispatch;
+mod filesend;
 mod health;
 mod id;
 mod secrets;
@@ -15,6 +16,7 @@ mod upload;
 pub use auth::{Token, TokenFetcher, TokenRequest, TokenSource};
 pub use authority::TokenSeeds;
 pub use dispatch::{MAX_MESSAGE, Services};
+pub use filesend::{FileSinks, Sink};
 pub use id::{IdError, random_id};
 pub use secrets::{SECRET_LIMIT, SecretSource};
 pub use serve::SessionEnd;

@@ -1,0 +1,293 @@
+//! Serves `moby.filesync.v1.FileSend`: takes what exporters send to the client.
+//!
+//! [`FileSinks`] says where each exporter's bytes go; the exporter's kind decides which of two
+//! message types its stream carries. Paths, order and sizes are [`crate::receive`]'s concern.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use mbuild_proto::filesync::BytesMessage;
+use mbuild_proto::filesync::file_send_server::{FileSend, FileSendServer};
+use mbuild_proto::fsutil::packet::PacketType;
+use mbuild_proto::fsutil::{self, Stat};
+use prost::Message;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tonic::codegen::BoxStream;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{MAX_MESSAGE, Services};
+use crate::receive::{
+    Entry, FileSink, Packet, Progress, ReceiveError, Reply, Transfer, TreeSink, shown,
+};
+
+/// Names the exporter by its position in the Solve; daemons before 0.13 don't send it.
+const EXPORTER_ID: &str = "buildkit-attachable-exporter-id";
+
+/// Where an exporter's bytes go.
+#[derive(Debug, Clone)]
+pub enum Sink {
+    /// A tree, for the exporter `local`. Several streams may come, one per platform.
+    Tree(Arc<TreeSink>),
+    /// One file, for `tar`, `oci` and `docker`.
+    File(Arc<FileSink>),
+}
+
+/// The sinks of a session, by the exporter's position in the Solve.
+#[derive(Debug, Clone, Default)]
+pub struct FileSinks {
+    /// The sinks; an exporter without one is refused.
+    pub sinks: BTreeMap<u32, Sink>,
+    /// Bytes received for all of them, for progress: messages as they are on the wire.
+    pub received: Arc<AtomicU64>,
+}
+
+impl Services {
+    /// Takes what exporters send.
+    #[must_use]
+    pub fn file_send(self, sinks: FileSinks) -> Self {
+        let server = FileSendServer::new(FileReceiver { sinks });
+        self.add(&["DiffCopy"], server.max_decoding_message_size(MAX_MESSAGE))
+    }
+}
+
+struct FileReceiver {
+    sinks: FileSinks,
+}
+
+type Answers = mpsc::Sender<Result<Bytes, Status>>;
+
+#[tonic::async_trait]
+impl FileSend for FileReceiver {
+    type DiffCopyStream = BoxStream<Bytes>;
+
+    /// The stream is read on a thread of its own that also writes, so that what is buffered is
+    /// what HTTP/2's windows let through. No time limit here: a daemon may pause for a long step,
+    /// and the session notices a dead one, which ends this stream.
+    async fn diff_copy(
+        &self,
+        request: Request<Streaming<Bytes>>,
+    ) -> Result<Response<Self::DiffCopyStream>, Status> {
+        let id = exporter_id(request.metadata())?;
+        let sink = self.sinks.sinks.get(&id).cloned();
+        let sink = sink.ok_or_else(|| {
+            Status::not_found(format!("no output was asked for from exporter {id}"))
+        })?;
+        if let Sink::File(file) = &sink
+            && !file.take()
+        {
+            return Err(Status::already_exists(format!(
+                "exporter {id} has sent its file before"
+            )));
+        }
+        let input = Input {
+            stream: request.into_inner(),
+            runtime: Handle::current(),
+            received: Arc::clone(&self.sinks.received),
+        };
+        // Room for all replies there can be: the thread never waits for the daemon to take one,
+        // since the daemon may itself be waiting for us to take its data.
+        let (answers, answered) = mpsc::channel(Transfer::MAX_REPLIES + 2);
+        tokio::task::spawn_blocking(move || {
+            let result = match sink {
+                Sink::Tree(tree) => receive_tree(input, tree, &answers),
+                Sink::File(file) => receive_file(input, &file),
+            };
+            if let Err(status) = result {
+                // Fails only if the call is over, and then nobody asks.
+                let _ = answers.try_send(Err(status));
+            }
+        });
+        Ok(Response::new(Box::pin(
+            tokio_stream::wrappers::ReceiverStream::new(answered),
+        )))
+    }
+}
+
+/// The daemon's messages, read by a thread that may block.
+struct Input {
+    stream: Streaming<Bytes>,
+    runtime: Handle,
+    received: Arc<AtomicU64>,
+}
+
+impl Input {
+    /// Waits for the next message; `None` after an orderly end.
+    fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        let message = self.runtime.block_on(self.stream.next()).transpose()?;
+        if let Some(message) = &message {
+            self.received
+                .fetch_add(message.len() as u64, Ordering::Relaxed);
+        }
+        Ok(message)
+    }
+}
+
+fn receive_tree(mut input: Input, tree: Arc<TreeSink>, answers: &Answers) -> Result<(), Status> {
+    let mut transfer = Transfer::new(tree);
+    let mut replies = Vec::new();
+    loop {
+        let Some(message) = input.next()? else {
+            return Err(failure(&ReceiveError::Cut));
+        };
+        let progress = packet(message).and_then(|packet| {
+            transfer
+                .accept(packet, &mut replies)
+                .map_err(|error| failure(&error))
+        });
+        match progress {
+            // The daemon resets the stream right after its own end, so nothing more is read.
+            Ok(Progress::Done) => return Ok(()),
+            Ok(Progress::More) => {}
+            Err(status) => {
+                let text = status.message().to_owned();
+                let _ = answers.try_send(Ok(encode(PacketType::Err, 0, text.into())));
+                return Err(status);
+            }
+        }
+        for reply in replies.drain(..) {
+            let bytes = match reply {
+                Reply::Request(id) => encode(PacketType::Req, id, Bytes::new()),
+                Reply::Fin => encode(PacketType::Fin, 0, Bytes::new()),
+            };
+            if answers.try_send(Ok(bytes)).is_err() {
+                return Err(Status::cancelled(
+                    "the daemon gave up, or sent what it was not asked",
+                ));
+            }
+        }
+    }
+}
+
+fn receive_file(mut input: Input, file: &FileSink) -> Result<(), Status> {
+    let failed = |error: std::io::Error| {
+        Status::unknown(format!("cannot write {}: {error}", file.path().display()))
+    };
+    while let Some(message) = input.next()? {
+        let message = BytesMessage::decode(message)
+            .map_err(|_| Status::invalid_argument("a message that is no piece of a file"))?;
+        file.append(&message.data).map_err(failed)?;
+    }
+    file.finish().map_err(failed)
+}
+
+fn exporter_id(metadata: &MetadataMap) -> Result<u32, Status> {
+    let Some(id) = metadata.get(EXPORTER_ID) else {
+        return Ok(0);
+    };
+    let id = id.to_str().ok().and_then(|id| id.parse().ok());
+    id.ok_or_else(|| Status::invalid_argument(format!("{EXPORTER_ID} is not a number")))
+}
+
+fn packet(message: Bytes) -> Result<Packet, Status> {
+    let packet = fsutil::Packet::decode(message)
+        .map_err(|_| Status::invalid_argument("a message that is no packet of a tree"))?;
+    Ok(match packet.r#type() {
+        PacketType::Stat => packet
+            .stat
+            .map_or(Packet::EndOfEntries, |stat| Packet::Entry(entry(stat))),
+        PacketType::Data => Packet::Data(packet.id, packet.data),
+        PacketType::Fin => Packet::Fin,
+        PacketType::Err => Packet::Error(shown(&packet.data)),
+        PacketType::Req => Packet::Unexpected,
+    })
+}
+
+fn entry(stat: Stat) -> Entry {
+    Entry {
+        path: stat.path,
+        mode: stat.mode,
+        size: stat.size,
+        mtime_ns: stat.mod_time,
+        linkname: stat.linkname,
+        devmajor: stat.devmajor,
+        devminor: stat.devminor,
+        xattrs: stat.xattrs,
+    }
+}
+
+fn encode(kind: PacketType, id: u32, data: Bytes) -> Bytes {
+    let packet = fsutil::Packet {
+        r#type: kind.into(),
+        id,
+        data,
+        stat: None,
+    };
+    packet.encode_to_vec().into()
+}
+
+/// The daemon reports this text as the exporter's failure, so it carries the causes too.
+fn failure(error: &ReceiveError) -> Status {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    match error {
+        ReceiveError::Write(_) => Status::unknown(text),
+        _ => Status::invalid_argument(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::metadata::MetadataValue;
+
+    use super::*;
+
+    #[test]
+    fn the_exporter_is_the_first_unless_it_is_named() {
+        fn check(id: Option<&'static str>, expect: Option<u32>) {
+            let mut metadata = MetadataMap::new();
+            if let Some(id) = id {
+                metadata.insert(EXPORTER_ID, MetadataValue::from_static(id));
+            }
+            assert_eq!(exporter_id(&metadata).ok(), expect, "{id:?}");
+        }
+        check(None, Some(0));
+        check(Some("0"), Some(0));
+        check(Some("3"), Some(3));
+        check(Some("x"), None);
+        check(Some("-1"), None);
+    }
+
+    #[test]
+    fn packets_are_told_by_their_type() {
+        let decode = |packet: fsutil::Packet| super::packet(packet.encode_to_vec().into());
+        assert!(matches!(
+            super::packet(Bytes::new()),
+            Ok(Packet::EndOfEntries)
+        ));
+        let of = |kind: PacketType| fsutil::Packet {
+            r#type: kind.into(),
+            ..Default::default()
+        };
+        assert!(matches!(decode(of(PacketType::Fin)), Ok(Packet::Fin)));
+        assert!(matches!(
+            decode(of(PacketType::Req)),
+            Ok(Packet::Unexpected)
+        ));
+        let error = fsutil::Packet {
+            data: "a\x1bb".into(),
+            ..of(PacketType::Err)
+        };
+        assert!(matches!(decode(error), Ok(Packet::Error(text)) if text == "a\\u{1b}b"));
+        assert!(super::packet(Bytes::from_static(b"\xff\xff")).is_err());
+    }
+
+    #[test]
+    fn a_failure_names_its_causes() {
+        let full = std::io::Error::from_raw_os_error(28);
+        let error = crate::receive::WriteError::new("write", b"a/b", full);
+        let status = failure(&error.into());
+        assert_eq!(
+            status.message(),
+            "cannot write a/b: No space left on device (os error 28)"
+        );
+    }
+}

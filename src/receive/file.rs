@@ -1,0 +1,69 @@
+//! [`FileSink`]: one file that an exporter's bytes are appended to.
+//!
+//! One stream only; the file counts once that stream has ended and its bytes are on the disk.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A file that is being received.
+#[derive(Debug)]
+pub struct FileSink {
+    file: File,
+    path: PathBuf,
+    taken: AtomicBool,
+    complete: AtomicBool,
+}
+
+impl FileSink {
+    /// Receives into an open, empty file, which is named `path` in errors.
+    pub fn new(file: File, path: impl Into<PathBuf>) -> Self {
+        Self {
+            file,
+            path: path.into(),
+            taken: AtomicBool::new(false),
+            complete: AtomicBool::new(false),
+        }
+    }
+
+    /// What the file is called in errors.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file itself.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Claims the file for a stream; false when another one has it already.
+    pub fn take(&self) -> bool {
+        !self.taken.swap(true, Ordering::SeqCst)
+    }
+
+    /// Appends bytes. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does.
+    pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        (&self.file).write_all(bytes)
+    }
+
+    /// Writes everything to the disk, after the stream's orderly end. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does.
+    pub fn finish(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        self.complete.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Whether everything was received.
+    pub fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,220 @@
+//! [`Transfer`]: one tree, packet by packet, from the daemon to the disk.
+//!
+//! Blocks on the disk, so it belongs on a thread of its own. What to send back is returned.
+
+use std::sync::Arc;
+
+use super::error::ReceiveError;
+use super::receiver::{Packet, Receiver, Step};
+use super::sink::TreeSink;
+use super::writer::TreeWriter;
+
+/// A packet to send to the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// Asks for the contents of the file with this number.
+    Request(u32),
+    /// Everything was received.
+    Fin,
+}
+
+/// Whether a transfer goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// More packets are to come.
+    More,
+    /// The daemon has confirmed the end; nothing more is read.
+    Done,
+}
+
+/// One stream into a [`TreeSink`].
+#[derive(Debug)]
+pub struct Transfer {
+    receiver: Receiver,
+    writer: TreeWriter,
+}
+
+impl Transfer {
+    /// The most replies that may be on their way at a time: the requests for files, and the end.
+    pub const MAX_REPLIES: usize = super::receiver::MAX_REQUESTED + 1;
+
+    /// Starts a stream; the sink counts as incomplete until it ends well.
+    pub fn new(sink: Arc<TreeSink>) -> Self {
+        Self {
+            receiver: Receiver::default(),
+            writer: TreeWriter::new(sink),
+        }
+    }
+
+    /// Takes a packet, and adds what is to be sent to `replies`.
+    ///
+    /// # Errors
+    ///
+    /// Any error ends the transfer: tell the daemon, and drop it.
+    pub fn accept(
+        &mut self,
+        packet: Packet,
+        replies: &mut Vec<Reply>,
+    ) -> Result<Progress, ReceiveError> {
+        match self.receiver.accept(packet)? {
+            Step::Nothing => {}
+            Step::Make(entry, kind) => self.writer.make(&entry, kind)?,
+            Step::Write(file, bytes) => self.writer.write(file, &bytes)?,
+            Step::Close(file) => self.writer.close(&file)?,
+            Step::Done => return Ok(Progress::Done),
+        }
+        while let Some(id) = self.receiver.next_request() {
+            replies.push(Reply::Request(id));
+        }
+        if self.receiver.finish() {
+            self.writer.finish()?;
+            replies.push(Reply::Fin);
+        }
+        Ok(Progress::More)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::path::Path;
+
+    use bytes::Bytes;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::receive::{Entry, TreeState};
+
+    fn sink() -> (TempDir, Arc<TreeSink>) {
+        let temp = tempfile::tempdir().unwrap();
+        let root = fs::File::open(temp.path()).unwrap();
+        let sink = TreeSink::new(root.into(), temp.path());
+        (temp, Arc::new(sink))
+    }
+
+    fn entry(path: &'static str, mode: u32) -> Entry {
+        let mtime_ns = 1_500_000_000_123_456_789;
+        Entry {
+            path: path.into(),
+            mode,
+            mtime_ns,
+            ..Entry::default()
+        }
+    }
+
+    fn dir(path: &'static str) -> Entry {
+        entry(path, 0x8000_01ed)
+    }
+
+    /// Sends a tree whose regular files contain their own path.
+    fn send(sink: &Arc<TreeSink>, entries: Vec<Entry>) -> Result<(), ReceiveError> {
+        let mut transfer = Transfer::new(Arc::clone(sink));
+        let mut replies = Vec::new();
+        let paths: Vec<Bytes> = entries.iter().map(|entry| entry.path.clone()).collect();
+        for mut entry in entries {
+            if entry.mode & 0x8f28_0000 == 0 {
+                entry.size = entry.path.len() as i64;
+            }
+            transfer.accept(Packet::Entry(entry), &mut replies)?;
+        }
+        transfer.accept(Packet::EndOfEntries, &mut replies)?;
+        while !replies.is_empty() {
+            for reply in std::mem::take(&mut replies) {
+                let Reply::Request(id) = reply else {
+                    let end = transfer.accept(Packet::Fin, &mut replies)?;
+                    assert_eq!(end, Progress::Done);
+                    return Ok(());
+                };
+                let contents = paths[id as usize].clone();
+                transfer.accept(Packet::Data(id, contents), &mut replies)?;
+                transfer.accept(Packet::Data(id, Bytes::new()), &mut replies)?;
+            }
+        }
+        panic!("no end was sent");
+    }
+
+    fn metadata(path: impl AsRef<Path>) -> fs::Metadata {
+        fs::symlink_metadata(path).unwrap()
+    }
+
+    #[test]
+    fn a_tree_is_written_with_modes_and_times() {
+        let (temp, sink) = sink();
+        assert_eq!(sink.state(), TreeState::Missing);
+        let link = Entry {
+            linkname: "/etc".into(),
+            ..entry("link", 0x0800_01ff)
+        };
+        let hard = Entry {
+            linkname: "d/file".into(),
+            ..entry("hard", 0o640)
+        };
+        let pipe = entry("pipe", 0x0200_0180);
+        let entries = vec![
+            dir("d"),
+            entry("d/file", 0o640),
+            hard,
+            link,
+            pipe,
+            entry("su", 0x0080_01ed),
+        ];
+        send(&sink, entries).unwrap();
+        assert_eq!(sink.state(), TreeState::Complete);
+        let root = temp.path();
+        assert_eq!(fs::read(root.join("d/file")).unwrap(), b"d/file");
+        let file = metadata(root.join("d/file"));
+        assert_eq!(file.permissions().mode() & 0o7777, 0o640);
+        assert_eq!(
+            (file.mtime(), file.mtime_nsec()),
+            (1_500_000_000, 123_456_789)
+        );
+        assert_eq!(metadata(root.join("hard")).ino(), file.ino());
+        assert_eq!(fs::read_link(root.join("link")).unwrap(), Path::new("/etc"));
+        assert_eq!(metadata(root.join("link")).mtime(), 1_500_000_000);
+        assert_eq!(
+            metadata(root.join("su")).permissions().mode() & 0o7777,
+            0o4755
+        );
+        assert_eq!(metadata(root.join("pipe")).permissions().mode(), 0o010_600);
+        let directories = sink.directories();
+        assert_eq!(directories.len(), 1);
+        assert_eq!(directories[0].permissions, 0o755);
+    }
+
+    #[test]
+    fn two_streams_share_directories_but_no_files() {
+        let (temp, sink) = sink();
+        send(&sink, vec![dir("d"), entry("d/one", 0o644)]).unwrap();
+        send(&sink, vec![dir("d"), entry("d/two", 0o644)]).unwrap();
+        assert!(temp.path().join("d/one").exists() && temp.path().join("d/two").exists());
+        assert_eq!(sink.directories().len(), 1);
+        let error = send(&sink, vec![dir("d"), entry("d/two", 0o644)]).unwrap_err();
+        assert_eq!(error.to_string(), "cannot create d/two");
+        assert_eq!(sink.state(), TreeState::Incomplete);
+    }
+
+    #[test]
+    fn a_link_of_one_stream_is_no_directory_of_another() {
+        let (temp, sink) = sink();
+        let outside = tempfile::tempdir().unwrap();
+        let target = Bytes::from(outside.path().to_str().unwrap().to_owned());
+        let link = Entry {
+            linkname: target,
+            ..entry("d", 0x0800_01ff)
+        };
+        send(&sink, vec![link]).unwrap();
+        let error = send(&sink, vec![dir("d"), entry("d/file", 0o644)]).unwrap_err();
+        assert_eq!(error.to_string(), "cannot create the directory d");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+        assert!(metadata(temp.path().join("d")).is_symlink());
+    }
+
+    #[test]
+    fn a_closed_sink_takes_nothing_more() {
+        let (temp, sink) = sink();
+        sink.close();
+        assert!(send(&sink, vec![dir("d")]).is_err());
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
+}

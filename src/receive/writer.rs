@@ -1,0 +1,267 @@
+//! [`TreeWriter`]: puts the entries of one stream into a [`TreeSink`].
+//!
+//! Everything is made anew and exclusively, so nothing that is there already is ever written
+//! through. Owners stay the invoking user's, as with buildx.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{
+    AtFlags, Dev, FileType, Mode, OFlags, Timespec, Timestamps, XattrFlags, chmodat, fchmod,
+    fsetxattr, futimens, linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
+};
+use rustix::io::Errno;
+
+use super::beneath::open_beneath;
+use super::entry::{Entry, Kind, Xattrs};
+use super::error::{ReceiveError, WriteError, shown};
+use super::listing::parent;
+use super::receiver::Incoming;
+use super::sink::{Directory, TreeSink};
+
+/// Files whose contents may arrive interleaved. Go's sender sends four at a time.
+const MAX_OPEN: usize = 64;
+
+/// What one stream has under way.
+#[derive(Debug)]
+pub(super) struct TreeWriter {
+    sink: Arc<TreeSink>,
+    /// The directory used last, since neighbours come together.
+    parent: Option<(Box<[u8]>, OwnedFd)>,
+    open: HashMap<u32, File>,
+    /// Made at the end, when the files they name are all there: path and target.
+    links: Vec<(Box<[u8]>, Box<[u8]>)>,
+    directories: Vec<Directory>,
+}
+
+impl TreeWriter {
+    pub(super) fn new(sink: Arc<TreeSink>) -> Self {
+        sink.stream_started();
+        Self {
+            sink,
+            parent: None,
+            open: HashMap::new(),
+            links: Vec::new(),
+            directories: Vec::new(),
+        }
+    }
+
+    /// Makes anything but a regular file with contents.
+    pub(super) fn make(&mut self, entry: &Entry, kind: Kind) -> Result<(), WriteError> {
+        self.check_open(&entry.path)?;
+        match kind {
+            Kind::Directory => self.directory(entry),
+            Kind::Symlink => self.symlink(entry),
+            Kind::HardLink => {
+                self.links
+                    .push((entry.path[..].into(), entry.linkname[..].into()));
+                Ok(())
+            }
+            Kind::Fifo => self.node(entry, FileType::Fifo),
+            Kind::CharDevice => self.node(entry, FileType::CharacterDevice),
+            Kind::BlockDevice => self.node(entry, FileType::BlockDevice),
+            // The receiver turns these into writes.
+            Kind::File => Ok(()),
+        }
+    }
+
+    /// Appends to a file, making it first if need be.
+    pub(super) fn write(&mut self, file: &Incoming, bytes: &[u8]) -> Result<(), ReceiveError> {
+        self.check_open(&file.path)?;
+        if !self.open.contains_key(&file.id) {
+            if self.open.len() == MAX_OPEN {
+                return Err(ReceiveError::TooMuch(
+                    "the contents of more than 64 files at once",
+                ));
+            }
+            let created = self.create(&file.path)?;
+            self.open.insert(file.id, created);
+        }
+        if let Some(open) = self.open.get_mut(&file.id) {
+            open.write_all(bytes)
+                .map_err(|error| WriteError::new("write", &file.path, error))?;
+        }
+        Ok(())
+    }
+
+    /// Gives a complete file its attributes, making it first if it is empty.
+    pub(super) fn close(&mut self, file: &Incoming) -> Result<(), WriteError> {
+        self.check_open(&file.path)?;
+        let open = match self.open.remove(&file.id) {
+            Some(open) => open,
+            None => self.create(&file.path)?,
+        };
+        set_attributes(open.as_fd(), file.permissions, file.mtime_ns, &file.xattrs)
+            .map_err(|error| WriteError::new("set the mode and time of", &file.path, error))
+    }
+
+    /// Makes the hard links and hands the directories over; the stream is complete.
+    pub(super) fn finish(&mut self) -> Result<(), WriteError> {
+        for (path, target) in std::mem::take(&mut self.links) {
+            self.check_open(&path)?;
+            self.hard_link(&path, &target)
+                .map_err(|error| WriteError::new("create the hard link", &path, error))?;
+        }
+        self.sink
+            .stream_complete(std::mem::take(&mut self.directories));
+        Ok(())
+    }
+
+    fn check_open(&self, path: &[u8]) -> Result<(), WriteError> {
+        if self.sink.is_closed() {
+            let stopped = io::Error::other("the output was given up");
+            return Err(WriteError::new("write", path, stopped));
+        }
+        Ok(())
+    }
+
+    fn create(&self, path: &[u8]) -> Result<File, WriteError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let created = open_beneath(self.sink.root(), path, flags, Mode::RUSR | Mode::WUSR);
+        Ok(created
+            .map_err(|error| WriteError::new("create", path, error))?
+            .into())
+    }
+
+    fn directory(&mut self, entry: &Entry) -> Result<(), WriteError> {
+        let path = &entry.path[..];
+        self.in_parent(path, |parent, name| {
+            match mkdirat(parent, name, Mode::RWXU) {
+                // Another stream into the same tree may have made it.
+                Err(Errno::EXIST) => {
+                    let flags =
+                        OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    openat(parent, name, flags, Mode::empty()).map(drop)
+                }
+                made => made,
+            }
+        })
+        .map_err(|error| WriteError::new("create the directory", path, error))?;
+        self.directories.push(Directory {
+            path: path.into(),
+            permissions: entry.permissions(),
+            mtime_ns: entry.mtime_ns,
+            xattrs: entry.keep_xattrs(),
+        });
+        Ok(())
+    }
+
+    fn symlink(&mut self, entry: &Entry) -> Result<(), WriteError> {
+        let times = timestamps(entry.mtime_ns);
+        self.in_parent(&entry.path, |parent, name| {
+            symlinkat(&entry.linkname[..], parent, name)?;
+            utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+        })
+        .map_err(|error| WriteError::new("create the symbolic link", &entry.path, error))
+    }
+
+    fn node(&mut self, entry: &Entry, kind: FileType) -> Result<(), WriteError> {
+        let times = timestamps(entry.mtime_ns);
+        let mode = Mode::from_raw_mode(entry.permissions());
+        let device = device(entry);
+        let made = self.in_parent(&entry.path, |parent, name| {
+            mknodat(parent, name, kind, mode, device)?;
+            // Once more: making it was subject to the umask.
+            chmodat(parent, name, mode, AtFlags::empty())?;
+            utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+        });
+        match made {
+            Err(Errno::PERM) => {
+                let path = shown(&entry.path);
+                self.sink
+                    .warn(format!("left out {path}: only root can create devices"));
+                Ok(())
+            }
+            made => made.map_err(|error| WriteError::new("create the device", &entry.path, error)),
+        }
+    }
+
+    fn hard_link(&mut self, path: &[u8], target: &[u8]) -> Result<(), Errno> {
+        let above = open_directory(self.sink.root(), parent(target))?;
+        self.in_parent(path, |parent, name| {
+            linkat(&above, name_of(target), parent, name, AtFlags::empty())
+        })
+    }
+
+    /// Calls with the directory that `path` lies in, and its last name.
+    fn in_parent<T>(
+        &mut self,
+        path: &[u8],
+        call: impl FnOnce(BorrowedFd<'_>, &[u8]) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let above = parent(path);
+        let cached = self.parent.take().filter(|(known, _)| **known == *above);
+        let (known, fd) = match cached {
+            Some(cached) => cached,
+            None => (above.into(), open_directory(self.sink.root(), above)?),
+        };
+        let called = call(fd.as_fd(), name_of(path));
+        self.parent = Some((known, fd));
+        called
+    }
+}
+
+/// Gives a directory its final mode, time and attributes.
+///
+/// # Errors
+///
+/// Fails when the mode or time cannot be set; attributes that cannot be set are ignored.
+pub fn set_directory(root: BorrowedFd<'_>, directory: &Directory) -> Result<(), WriteError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let Directory {
+        path,
+        permissions,
+        mtime_ns,
+        xattrs,
+    } = directory;
+    open_beneath(root, path, flags, Mode::empty())
+        .and_then(|fd| set_attributes(fd.as_fd(), *permissions, *mtime_ns, xattrs))
+        .map_err(|error| WriteError::new("set the mode and time of", path, error))
+}
+
+/// Sets what is known of an open file or directory. Attributes come first: a mode may forbid
+/// writing, and the time is to be the last thing that changes.
+fn set_attributes(
+    file: BorrowedFd<'_>,
+    permissions: u32,
+    mtime_ns: i64,
+    xattrs: &Xattrs,
+) -> Result<(), Errno> {
+    for (name, value) in xattrs.iter().flat_map(|xattrs| xattrs.iter()) {
+        // As buildx does: many need rights or a file system that the client doesn't have.
+        let _ = fsetxattr(file, name.as_str(), value, XattrFlags::empty());
+    }
+    fchmod(file, Mode::from_raw_mode(permissions))?;
+    futimens(file, &timestamps(mtime_ns))
+}
+
+fn open_directory(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+    open_beneath(root, path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+}
+
+fn name_of(path: &[u8]) -> &[u8] {
+    match parent(path) {
+        b"" => path,
+        parent => &path[parent.len() + 1..],
+    }
+}
+
+fn device(entry: &Entry) -> Dev {
+    // The listing has refused numbers that don't fit.
+    let number = |number: i64| u32::try_from(number).unwrap_or_default();
+    makedev(number(entry.devmajor), number(entry.devminor))
+}
+
+fn timestamps(mtime_ns: i64) -> Timestamps {
+    let time = Timespec {
+        tv_sec: mtime_ns.div_euclid(1_000_000_000),
+        tv_nsec: mtime_ns.rem_euclid(1_000_000_000),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}
