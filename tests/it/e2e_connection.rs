@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mbuild::buildkit::dial::dialer;
+use mbuild::buildkit::endpoint::Endpoint;
 use mbuild::buildkit::pipe::SessionOpen;
 use mbuild::buildkit::session::random_id;
 use mbuild::buildkit::{ConnectError, Connection};
-use mbuild::buildkit::dial::dialer;
-use mbuild::buildkit::endpoint::Endpoint;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::real;
@@ -18,7 +18,13 @@ async fn a_daemon_says_who_it_is() {
     for node in ["AMD64", "ARM64"] {
         let connection = env.connect(node).await;
         let worker = connection.info().default_worker().unwrap();
-        assert!(worker.platforms.iter().any(|platform| platform.os == "linux"), "{worker:?}");
+        assert!(
+            worker
+                .platforms
+                .iter()
+                .any(|platform| platform.os == "linux"),
+            "{worker:?}"
+        );
         assert_eq!(connection.endpoint(), env.get(node));
         assert!(connection.line().received() > 0 && connection.line().sent() > 0);
     }
@@ -33,7 +39,10 @@ async fn a_daemon_says_what_it_can_do() {
     assert!(capabilities.has_frontend("solve.base"), "{capabilities:?}");
     let start = Instant::now();
     connection.capabilities().await.unwrap();
-    assert!(start.elapsed() < Duration::from_millis(1), "the answer is kept");
+    assert!(
+        start.elapsed() < Duration::from_millis(1),
+        "the answer is kept"
+    );
 }
 
 #[tokio::test]
@@ -60,10 +69,17 @@ async fn in_a_session_the_daemon_speaks_http2_first() {
 #[tokio::test]
 async fn an_engine_spoken_to_as_buildkitd_is_recognised() {
     let Some(env) = real::env() else { return };
-    let Endpoint::DockerUnix(path) = env.endpoint("AMD64") else { return };
+    let Endpoint::DockerUnix(path) = env.endpoint("AMD64") else {
+        return;
+    };
     let dialer = dialer(&Endpoint::Unix(path), None);
     // New engines take gRPC on their socket.
-    let Err(error) = Connection::open(Arc::from(dialer)).await else { return };
+    let Err(error) = Connection::open(Arc::from(dialer)).await else {
+        return;
+    };
     assert!(matches!(error, ConnectError::Http1 { .. }), "{error:?}");
-    assert!(error.hint().unwrap().contains("docker+unix:///"), "{error:?}");
+    assert!(
+        error.hint().unwrap().contains("docker+unix:///"),
+        "{error:?}"
+    );
 }

@@ -1,5 +1,6 @@
 //! The one integration-test binary.
 
+mod buildkit_faults;
 mod e2e_connection;
 mod layers;
 mod support;

@@ -15,10 +15,18 @@ pub(crate) struct Env {
 
 /// Finds the environment; without one, a test returns early, which under `CI=true` is a failure.
 pub(crate) fn env() -> Option<Env> {
-    let values: BTreeMap<_, _> =
-        std::env::vars().filter(|(name, _)| name.starts_with("MBUILD_TEST_")).collect();
-    let needed = ["MBUILD_TEST_AMD64", "MBUILD_TEST_ARM64", "MBUILD_TEST_REGISTRY"];
-    let missing: Vec<_> = needed.into_iter().filter(|name| !values.contains_key(*name)).collect();
+    let values: BTreeMap<_, _> = std::env::vars()
+        .filter(|(name, _)| name.starts_with("MBUILD_TEST_"))
+        .collect();
+    let needed = [
+        "MBUILD_TEST_AMD64",
+        "MBUILD_TEST_ARM64",
+        "MBUILD_TEST_REGISTRY",
+    ];
+    let missing: Vec<_> = needed
+        .into_iter()
+        .filter(|name| !values.contains_key(*name))
+        .collect();
     if missing.is_empty() {
         return Some(Env { values });
     }
@@ -34,12 +42,15 @@ pub(crate) fn env() -> Option<Env> {
 impl Env {
     /// A value by the end of its name, such as `REGISTRY`; panics if it is not given.
     pub(crate) fn get(&self, name: &str) -> &str {
-        self.find(name).unwrap_or_else(|| panic!("MBUILD_TEST_{name} is not set"))
+        self.find(name)
+            .unwrap_or_else(|| panic!("MBUILD_TEST_{name} is not set"))
     }
 
     /// A value by the end of its name; `None` if it is not given.
     pub(crate) fn find(&self, name: &str) -> Option<&str> {
-        self.values.get(&format!("MBUILD_TEST_{name}")).map(String::as_str)
+        self.values
+            .get(&format!("MBUILD_TEST_{name}"))
+            .map(String::as_str)
     }
 
     /// The daemon called `AMD64` or `ARM64`.
