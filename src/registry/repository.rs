@@ -11,7 +11,7 @@ use super::error::{Problem, RegistryError};
 use super::host::{Call, Host, body};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, media_type};
-use crate::retry::{Backoff, retry};
+use crate::retry::{Backoff, Verdict, retry};
 
 /// The largest manifest or index that is read, in bytes: what registries accept at most.
 const MANIFEST_LIMIT: usize = 4 << 20;
@@ -174,6 +174,35 @@ impl Repository {
             Some(digest) => self.expect(&operation, At::Digest(manifest.digest), digest),
             None => Ok(()),
         }
+    }
+
+    /// Looks a manifest up until it is there with `digest`: some registries answer for a
+    /// short while from copies that are behind.
+    pub async fn await_manifest(&self, at: At<'_>, digest: Digest) -> Result<(), RegistryError> {
+        let operation = format!("find {}{at} after writing it", self.name);
+        let look = || async {
+            let message = match self.head_manifest(at).await? {
+                Some(found) if found.digest == digest => return Ok(()),
+                Some(found) => format!("it is {} and not {digest}", found.digest),
+                None => "it is not there".to_owned(),
+            };
+            Err(RegistryError::new(
+                self.host(),
+                &operation,
+                Problem::Digest,
+                message,
+            ))
+        };
+        let behind = |error: &RegistryError| match error.problem {
+            Problem::Digest => Verdict::Again,
+            // The request itself has been tried often enough.
+            _ => Verdict::GiveUp,
+        };
+        let patience = Backoff {
+            total: self.backoff.total.min(Backoff::CHECK.total),
+            ..self.backoff
+        };
+        retry(patience, look, behind).await
     }
 
     /// What a token must allow to read here.

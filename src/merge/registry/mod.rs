@@ -1,0 +1,144 @@
+//! Publishes what the daemons pushed by digest: one index under every tag, or the one
+//! manifest when there is only one.
+//!
+//! [`publish`] is the table of contents. No tag moves before every image is known to be in
+//! every repository; a tag that cannot be written does not keep the others from moving, and
+//! nothing is rolled back (a rollback could fail just as well, and would surprise who has
+//! pulled already).
+
+mod error;
+mod pushed;
+mod root;
+mod targets;
+
+use std::collections::BTreeMap;
+
+use crate::event::ClientStep;
+use crate::oci::{Descriptor, Index, media_type};
+use crate::reference::ImageRef;
+use crate::registry::{Manifest, Registries, RegistryError};
+use crate::unit::DescriptorAnnotation;
+
+pub use error::{PublishError, PushedError};
+pub use pushed::Pushed;
+pub use targets::check_push;
+
+/// Where steps are reported: each one when it begins and when it ends.
+pub type Report<'a> = &'a (dyn Fn(ClientStep) + Send + Sync);
+
+/// What is to be published, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Publication<'a> {
+    /// The repositories that the daemons were told to push to.
+    pub repositories: &'a [ImageRef],
+    /// The names to move, in the order in which they are moved.
+    pub tags: &'a [ImageRef],
+    /// Annotations of the index itself.
+    pub index_annotations: &'a BTreeMap<String, String>,
+    /// Annotations of its entries.
+    pub descriptor_annotations: &'a [DescriptorAnnotation],
+}
+
+/// What has been published.
+#[derive(Debug)]
+pub struct Published {
+    /// Points to what the tags point to.
+    pub root: Descriptor,
+    /// The images and attestations below it; the root itself when it is a manifest.
+    pub entries: Vec<Descriptor>,
+    /// The names that point to it now.
+    pub moved: Vec<ImageRef>,
+    /// The names that could not be moved, and why.
+    pub unmoved: Vec<(ImageRef, RegistryError)>,
+}
+
+/// Publishes what `units` pushed.
+///
+/// Every image is looked up in every repository and copied to where it is missing; then the
+/// index goes by digest into every repository; then the tags are moved and looked up again.
+///
+/// # Errors
+///
+/// Only while no tag has moved; from then on, failures are listed in the result.
+pub async fn publish(
+    registries: &Registries,
+    publication: &Publication<'_>,
+    units: &[Pushed],
+    report: Report<'_>,
+) -> Result<Published, PublishError> {
+    let targets = targets::resolve(registries, publication).await?;
+    let found = step(report, "checking the pushed images", async {
+        root::locate(&targets, units).await
+    })
+    .await?;
+    let root = root::decide(publication, found)?;
+    let name = format!("pushing {}", what(&root.manifest));
+    step(report, &name, async {
+        targets::push_root(&targets, &root.manifest).await
+    })
+    .await?;
+    let mut published = Published {
+        root: root.manifest.descriptor(),
+        entries: root.entries,
+        moved: Vec::new(),
+        unmoved: Vec::new(),
+    };
+    for tag in publication.tags {
+        let name = format!("tagging {}", tag.familiar());
+        match step(
+            report,
+            &name,
+            targets::move_tag(&targets, tag, &root.manifest),
+        )
+        .await
+        {
+            Ok(()) => published.moved.push(tag.clone()),
+            Err(error) => published.unmoved.push((tag.clone(), error)),
+        }
+    }
+    Ok(published)
+}
+
+/// What will stand under the tags.
+struct Root {
+    manifest: Manifest,
+    entries: Vec<Descriptor>,
+}
+
+impl Root {
+    fn of_index(index: Index) -> Self {
+        let manifest = Manifest::new(&index.media_type, index.to_bytes());
+        Self {
+            manifest,
+            entries: index.manifests,
+        }
+    }
+}
+
+fn what(root: &Manifest) -> String {
+    let kind = if media_type::is_index(&root.media_type) {
+        "index"
+    } else {
+        "manifest"
+    };
+    format!("{kind} {}", root.digest)
+}
+
+/// Reports `work` as a step called `name`.
+async fn step<T, E: std::error::Error>(
+    report: Report<'_>,
+    name: &str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    report(ClientStep {
+        name: name.to_owned(),
+        end: None,
+    });
+    let outcome = work.await;
+    let end = outcome.as_ref().map(drop).map_err(ToString::to_string);
+    report(ClientStep {
+        name: name.to_owned(),
+        end: Some(end),
+    });
+    outcome
+}
