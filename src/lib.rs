@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod digest;
 pub mod event;
 pub mod ignore;
+pub mod merge;
 pub mod node;
 pub mod oci;
 pub mod plan;

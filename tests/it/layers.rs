@@ -70,7 +70,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "receive",
             "reference",
             "registry",
-            "retry",
+            "unit",
         ],
     ),
     (

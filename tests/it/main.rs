@@ -1,7 +1,12 @@
 //! The one integration-test binary.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod buildkit_faults;
 mod e2e_connection;
 mod layers;
+mod registry_publish;
+mod registry_real;
+mod registry_requests;
 mod support;
 mod vectors;
