@@ -147,7 +147,7 @@ impl Resolver<'_> {
                 return Ok(None);
             };
             let dir = &path[..end];
-            let below = self.tree.descend(&above, index, dir);
+            let below = self.tree.descend(&above, index, dir, &mut None);
             listing = below.map_err(|errno: Errno| self.tree.unreadable(dir, errno))?;
             end += 1;
         }

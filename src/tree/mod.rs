@@ -14,6 +14,8 @@ mod read;
 mod selection;
 mod snapshot;
 mod stat;
+#[cfg(test)]
+mod tests;
 mod view;
 mod xattr;
 

@@ -18,12 +18,20 @@ use super::read::read_directory;
 use super::selection::Filter;
 use super::view::View;
 
+/// The directory that a walk opened last.
+///
+/// What it contains is opened from there: by whole paths a deep tree would take time
+/// proportional to the square of its depth.
+pub(super) type Nearest = Option<(Handle, OwnedFd)>;
+
 /// A directory whose entries are remembered as they were when first read.
 ///
 /// Safe to share: several threads may list it at once, and no directory is read twice.
 #[derive(Debug)]
 pub struct ContextTree {
     path: PathBuf,
+    /// The same without symlinks, and absolute.
+    location: PathBuf,
     root: OwnedFd,
     top: OnceLock<Contents>,
     /// In order of their first handles, hence parents before children. Listings refer to
@@ -47,8 +55,10 @@ impl ContextTree {
             }
         };
         let (top, listings) = (OnceLock::new(), RwLock::new(Vec::new()));
+        let location = path.canonicalize().unwrap_or_else(|_| path.clone());
         Ok(Arc::new(Self {
             path,
+            location,
             root,
             top,
             listings,
@@ -97,7 +107,12 @@ impl ContextTree {
 
     /// Returns the root's entries.
     pub(super) fn top(&self) -> Result<Arc<Listing>, TreeError> {
-        let contents = *self.top.get_or_init(|| self.read(None, b""));
+        let contents = *self.top.get_or_init(|| {
+            let opened = open_beneath(self.root.as_fd(), b"", directory_flags());
+            opened.map_or_else(without_listing, |directory| {
+                self.read(&directory, None, b"")
+            })
+        });
         let listing = self
             .resolve(contents)
             .and_then(|found| found.ok_or(Errno::NOENT));
@@ -106,18 +121,32 @@ impl ContextTree {
 
     /// Returns the entries of a directory in a listing, `None` if it is none or has vanished.
     ///
-    /// `path` is the directory's own.
+    /// `path` is the directory's own. If it has to be read, it stays open as `nearest`.
     pub(super) fn descend(
         &self,
         listing: &Listing,
         index: usize,
         path: &[u8],
+        nearest: &mut Nearest,
     ) -> Result<Option<Arc<Listing>>, Errno> {
         let Some(subdir) = listing.subdir(index) else {
             return Ok(None);
         };
-        let read = || self.read(Some(listing.handle(index)), path);
-        self.resolve(*subdir.get_or_init(read))
+        let contents = *subdir.get_or_init(|| {
+            let opened = match nearest {
+                Some((owner, above)) if Some(*owner) == listing.parent() => {
+                    open_beneath(above.as_fd(), listing.name(index), directory_flags())
+                }
+                _ => open_beneath(self.root.as_fd(), path, directory_flags()),
+            };
+            opened.map_or_else(without_listing, |directory| {
+                let owner = listing.handle(index);
+                let contents = self.read(&directory, Some(owner), path);
+                *nearest = Some((owner, directory));
+                contents
+            })
+        });
+        self.resolve(contents)
     }
 
     /// The error of an entry that should have been sent.
@@ -143,13 +172,10 @@ impl ContextTree {
         }
     }
 
-    fn read(&self, parent: Option<Handle>, path: &[u8]) -> Contents {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let opened = open_beneath(self.root.as_fd(), path, flags);
-        match opened.and_then(|directory| read_directory(&directory, &self.path, path)) {
-            Ok(listing) => self.keep(listing, parent),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Contents::Vanished,
-            Err(errno) => Contents::Failed(errno),
+    fn read(&self, directory: &OwnedFd, owner: Option<Handle>, path: &[u8]) -> Contents {
+        match read_directory(directory, &self.location, path) {
+            Ok(listing) => self.keep(listing, owner),
+            Err(errno) => without_listing(errno),
         }
     }
 
@@ -180,5 +206,17 @@ impl ContextTree {
         let after = listings.partition_point(|listing| listing.base() <= handle.0);
         // A handle exists only once its listing does.
         Arc::clone(&listings[after - 1])
+    }
+}
+
+fn directory_flags() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY
+}
+
+/// What to remember of a directory that could not be listed.
+fn without_listing(errno: Errno) -> Contents {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP => Contents::Vanished,
+        errno => Contents::Failed(errno),
     }
 }

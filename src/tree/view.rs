@@ -12,7 +12,7 @@ use super::error::TreeError;
 use super::follow::with_followed;
 use super::listing::{Handle, Listing};
 use super::selection::{Filter, Inherited, Selection};
-use super::snapshot::ContextTree;
+use super::snapshot::{ContextTree, Nearest};
 use super::stat::Stat;
 
 /// One entry to be sent.
@@ -35,6 +35,7 @@ pub struct View {
     frames: Vec<Frame>,
     /// How many of the frames have been returned; always the outermost ones.
     returned: usize,
+    nearest: Nearest,
     /// The path of the entry looked at last.
     path: Vec<u8>,
     /// All frames are to be returned, then this entry of the last one.
@@ -79,6 +80,7 @@ impl View {
             frames: vec![root],
             // The root itself is never sent.
             returned: 1,
+            nearest: None,
             path: Vec::new(),
             due: None,
             first_names: HashMap::new(),
@@ -163,7 +165,10 @@ impl View {
         let path = &self.path[..last.path_len];
         let read = match above {
             None => Some(self.tree.top()?),
-            Some(above) => match self.tree.descend(above, last.index, path) {
+            Some(above) => match self
+                .tree
+                .descend(above, last.index, path, &mut self.nearest)
+            {
                 Ok(listing) => listing,
                 Err(Errno::ACCESS | Errno::PERM) if !last.selected => None,
                 Err(errno) => return Err(self.tree.unreadable(path, errno)),

@@ -1,14 +1,17 @@
 //! Reads extended attributes of directory entries.
 //!
-//! There is no call that takes a directory and a name, so the directory is named through
-//! /proc, which also works where its own path would be too long.
+//! There is no call that takes a directory and a name, so entries are named by their whole
+//! paths, and through /proc where these would be too long; that way is three times as slow.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fd::{AsRawFd, BorrowedFd};
-use rustix::fs::{Access, AtFlags, CWD, accessat, lgetxattr, llistxattr};
+use rustix::fs::{lgetxattr, llistxattr};
 use rustix::io::Errno;
+
+/// The longest path of a directory that leaves room for a name below the system's 4096.
+const LONGEST: usize = 4096 - 256;
 
 /// The system's limits on a list of names and on a value.
 const LARGEST: usize = 64 * 1024;
@@ -21,11 +24,11 @@ pub(super) struct XattrReader {
 }
 
 impl XattrReader {
-    /// Reads in `directory`, which is at `path` below `root` if /proc is missing.
+    /// Reads in `directory`, which is at `path` below `root`.
     pub(super) fn new(directory: BorrowedFd<'_>, root: &Path, path: &[u8]) -> Self {
-        let mut prefix = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
-        if accessat(CWD, &prefix, Access::EXISTS, AtFlags::empty()) == Err(Errno::NOENT) {
-            prefix = [root.as_os_str().as_bytes(), path, b""].join(&b'/');
+        let mut prefix = [root.as_os_str().as_bytes(), path, b""].join(&b'/');
+        if prefix.len() > LONGEST {
+            prefix = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
         }
         let directory_len = prefix.len();
         Self {
@@ -93,12 +96,14 @@ mod tests {
             }
         }
         let directory = fs::File::open(temp.path()).unwrap();
-        let mut reader = XattrReader::new(directory.as_fd(), temp.path(), b"");
-        let mut found = reader.read(b"a").to_vec();
-        found.sort();
-        let mut expected = values.map(|(name, value)| (name.to_owned(), value.to_vec()));
-        expected.sort();
-        assert_eq!(found, expected);
-        assert!(reader.read(b"absent").is_empty());
+        for path in ["", &"./".repeat(2000)] {
+            let mut reader = XattrReader::new(directory.as_fd(), temp.path(), path.as_bytes());
+            let mut found = reader.read(b"a").to_vec();
+            found.sort();
+            let mut expected = values.map(|(name, value)| (name.to_owned(), value.to_vec()));
+            expected.sort();
+            assert_eq!(found, expected);
+            assert!(reader.read(b"absent").is_empty());
+        }
     }
 }

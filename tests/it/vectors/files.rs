@@ -1,5 +1,7 @@
 //! Ignore patterns and context walks, as moby/patternmatcher and fsutil do them.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
+
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
