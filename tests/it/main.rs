@@ -8,5 +8,7 @@ mod layers;
 mod registry_publish;
 mod registry_real;
 mod registry_requests;
+mod session_calls;
+mod session_files;
 mod support;
 mod vectors;

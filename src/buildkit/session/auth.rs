@@ -16,10 +16,11 @@ use mbuild_proto::filesync::{
     VerifyTokenAuthorityResponse,
 };
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::Services;
 use super::authority::{TokenSeeds, authority_key, signed};
+use super::status::failure;
 use crate::credentials::{Credential, Credentials};
 
 /// How long a token is good for when its issuer doesn't say, in seconds: the distribution
@@ -115,7 +116,7 @@ struct Auth {
 impl Auth {
     async fn login(&self, host: &str) -> Result<Credential, Status> {
         let found = self.credentials.lookup(host).await;
-        found.map_err(|error| failed(&format!("no credentials for {host}"), &error))
+        found.map_err(|error| failure(Code::Unknown, &format!("no credentials for {host}"), &error))
     }
 
     fn tokens(&self) -> Result<&TokenSource, Status> {
@@ -136,10 +137,10 @@ impl Auth {
                     .seeds
                     .seed(host)
                     .await
-                    .map_err(|error| failed("", &error))?,
+                    .map_err(|error| failure(Code::Unknown, "", &error))?,
             ),
         };
-        authority_key(seed.as_ref(), salt).map_err(|error| failed("", &error))
+        authority_key(seed.as_ref(), salt).map_err(|error| failure(Code::Unknown, "", &error))
     }
 }
 
@@ -174,7 +175,7 @@ impl auth_server::Auth for Auth {
                 let request = token_request(request);
                 tokens.fetcher.fetch(&request).await.map_err(|error| {
                     let context = format!("no token for {} from {}", request.host, request.realm);
-                    failed(&context, &*error)
+                    failure(Code::Unknown, &context, &*error)
                 })?
             }
         };
@@ -223,24 +224,9 @@ fn token_request(request: FetchTokenRequest) -> TokenRequest {
     }
 }
 
-/// A status with an error and all its causes: the daemon shows nothing but this text.
-fn failed(context: &str, error: &dyn Error) -> Status {
-    let mut message = context.to_owned();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if !message.is_empty() {
-            message.push_str(": ");
-        }
-        message.push_str(&error.to_string());
-        next = error.source();
-    }
-    Status::unknown(message)
-}
-
 #[cfg(test)]
 mod tests {
     use ring::signature::{ED25519, UnparsedPublicKey};
-    use tonic::Code;
 
     use super::auth_server::Auth as _;
     use super::*;

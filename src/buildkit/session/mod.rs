@@ -1,16 +1,22 @@
 //! A session: the services that a daemon may call while it builds for us.
 //!
 //! [`Session`] names it and holds its [`Services`]; [`Session::serve`] runs them on a byte
-//! stream. Opening that stream, and announcing the methods on it, is the connection's task.
+//! stream. The stream comes from `Connection::open_session`, which is told the session's
+//! [`opening`](Session::opening).
 
 mod auth;
 mod authority;
 mod dispatch;
 mod filesend;
+mod filesync;
 mod health;
 mod id;
+mod packet;
+mod read;
 mod secrets;
+mod send;
 mod serve;
+mod status;
 mod upload;
 
 pub use auth::{Token, TokenFetcher, TokenRequest, TokenSource};
@@ -20,6 +26,8 @@ pub use filesend::{FileSinks, Sink};
 pub use id::{IdError, random_id};
 pub use secrets::{SECRET_LIMIT, SecretSource};
 pub use serve::SessionEnd;
+
+use super::pipe::SessionOpen;
 
 /// What a daemon may ask of us during one run: a snapshot of its inputs.
 ///
@@ -49,11 +57,14 @@ impl Session {
         })
     }
 
-    /// The paths of all methods that are served, as the daemon is told when the stream opens:
-    /// `/package.Service/Method`.
-    pub fn methods(&self) -> Vec<String> {
+    /// What the daemon is told when the session's stream opens.
+    pub fn opening(&self) -> SessionOpen {
         let mut methods = health::METHODS.map(str::to_owned).to_vec();
         methods.extend(self.services.methods());
-        methods
+        SessionOpen {
+            id: self.id.clone(),
+            shared_key: self.shared_key.clone(),
+            methods,
+        }
     }
 }

@@ -11,13 +11,14 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mbuild_proto::health::health_server::HealthServer;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::health::Health;
 use super::{Services, Session};
+use crate::buildkit::io::{Io, Liveness};
 
 /// Header lists of this size pass: ignore files and lists of paths travel in headers. hyper's
 /// own 16 KiB would make the daemon refuse to ask for a context (hyperium/hyper#3686).
@@ -54,14 +55,15 @@ impl Session {
     /// Serves the session on a stream until the daemon closes it, or `close` is cancelled.
     ///
     /// Cancel `close` only when every Solve and Status that use the session are over: the calls
-    /// that run are cut off. Dropping the future cuts the stream as well. `on_check` is called at
-    /// each of the daemon's health checks, and must not block.
-    pub async fn serve<P, F>(self, mut pipe: P, on_check: F, close: CancellationToken) -> SessionEnd
-    where
-        P: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        F: Fn() + Send + Sync + 'static,
-    {
-        let health = HealthServer::new(Health { on_check });
+    /// that run are cut off. Dropping the future cuts the stream as well. `liveness` is touched at
+    /// each of the daemon's health checks.
+    pub async fn serve(
+        self,
+        mut pipe: impl Io,
+        liveness: Liveness,
+        close: CancellationToken,
+    ) -> SessionEnd {
+        let health = HealthServer::new(Health { liveness });
         let services = Arc::new(self.services.add(&[], health));
         let tasks = Tasks::default();
         let _cancel_tasks = tasks.cancel.clone().drop_guard();
@@ -100,7 +102,7 @@ fn server(tasks: Tasks) -> http2::Builder<Tasks> {
 }
 
 /// Closes our side and reads on until the daemon closes its own.
-async fn close_orderly<P: AsyncRead + AsyncWrite + Unpin>(mut pipe: P) -> SessionEnd {
+async fn close_orderly(mut pipe: impl Io) -> SessionEnd {
     let closing = async {
         pipe.shutdown().await?;
         tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await

@@ -4,3 +4,4 @@ pub(crate) mod fake_buildkitd;
 pub(crate) mod fake_registry;
 pub(crate) mod images;
 pub(crate) mod real;
+pub(crate) mod session_caller;
