@@ -4,6 +4,7 @@
 //! ten lines and the tests can call inside.
 
 pub mod attrs;
+pub mod builder;
 pub mod buildkit;
 pub mod cli;
 pub mod config;

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::{ConfigError, Env, Found, Settings, Source, parse};
 
-const FILE_NAME: &str = "mbuild.toml";
+/// What a configuration file is called.
+pub const FILE_NAME: &str = "mbuild.toml";
 /// A thousand nodes fit in a fifth of this; more is some other file.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -60,7 +61,10 @@ pub fn load(lookup: &Lookup<'_>) -> Result<Settings, ConfigError> {
                 });
             }
         };
-        return parse(&text, source, user_file.as_deref());
+        let walked = source.found == Found::Walked;
+        let mut settings = parse(&text, source, user_file.as_deref())?;
+        settings.unread = user_file.filter(|file| walked && file.is_file());
+        return Ok(settings);
     }
     Ok(Settings::default())
 }
@@ -232,6 +236,19 @@ mod tests {
         assert_eq!(settings.allow_emulation, None);
         let source = settings.source.unwrap();
         assert_eq!(source.path, dir.path().join("a").join(FILE_NAME));
+        assert_eq!(settings.unread, None);
+
+        let own = dir.path().join("own");
+        std::fs::create_dir_all(own.join("mbuild")).unwrap();
+        std::fs::write(own.join("mbuild").join(FILE_NAME), "").unwrap();
+        let env = Env::from([("XDG_CONFIG_HOME".to_owned(), own.display().to_string())]);
+        let settings = load(&Lookup {
+            flag: None,
+            env: &env,
+            cwd: &below,
+        })
+        .unwrap();
+        assert_eq!(settings.unread, Some(own.join("mbuild").join(FILE_NAME)));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod find;
 mod parse;
+mod render;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,9 @@ use std::path::PathBuf;
 
 use crate::platform::Platform;
 
-pub use find::{Lookup, load, user_file};
+pub use find::{FILE_NAME, Lookup, load, user_file};
 pub use parse::{is_name, parse};
+pub use render::{RenderError, render_builder, render_choice};
 
 /// The environment, as one map that is passed down instead of asked for.
 pub type Env = BTreeMap<String, String>;
@@ -26,6 +28,8 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct Settings {
     /// The file this was read from; `None` when there is none and all is default.
     pub source: Option<Source>,
+    /// The user's own file, when it is there and one of the source tree was read instead.
+    pub unread: Option<PathBuf>,
     /// The builder that is used when nothing else chooses one.
     pub builder: Option<String>,
     /// The builders that the file defines, by name.

@@ -70,6 +70,7 @@ pub fn parse(
         build: parser.build_defaults(file.build)?,
         registries: parser.registries(file.registries)?,
         source: Some(source),
+        unread: None,
     })
 }
 

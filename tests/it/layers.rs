@@ -59,7 +59,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "unit",
         ],
     ),
-    ("builder", &["buildkit", "config", "node", "platform"]),
+    ("builder", &["buildkit", "config", "digest", "node", "platform"]),
     (
         "merge",
         &[

@@ -1,0 +1,424 @@
+//! Finds the builder of a run: the one that is named, or the first place that answers.
+//!
+//! [`Finder`] gathers every definition there is. Only a builder that nobody named costs a
+//! look at the machine's sockets.
+
+use super::choose::{
+    Choosers, DEFAULT_BUILDER, Elsewhere, Named, Place, UnknownBuilder, choose, places,
+};
+use super::docker_host::docker_engine;
+use super::import::buildx_has;
+use super::probe::{ProbeError, Probed, causes, probe};
+use super::spec::{BuilderSpec, NodeSpec, Origin, SpecError};
+use super::store::{Store, StoreError};
+use super::{Builder, Node};
+use crate::buildkit::ConnectError;
+use crate::buildkit::dial::DialError;
+use crate::config::{self, Env, Settings};
+
+/// All that defines or chooses builders.
+#[derive(Debug, Clone, Copy)]
+pub struct Finder<'a> {
+    /// The environment.
+    pub env: &'a Env,
+    /// The configuration.
+    pub settings: &'a Settings,
+    /// The state directory's builders.
+    pub store: &'a Store,
+    /// The value of `--builder`.
+    pub flag: Option<&'a str>,
+}
+
+/// A builder that was found.
+#[derive(Debug)]
+pub struct FoundBuilder {
+    /// The builder.
+    pub builder: Builder,
+    /// The first node's answer where it was asked already, to find it.
+    pub probed: Option<Probed>,
+}
+
+/// Why there is no builder.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// The state directory cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The configuration defines a builder that cannot be.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A name is of no builder.
+    #[error(transparent)]
+    Unknown(#[from] UnknownBuilder),
+    /// None is named, and nothing answers.
+    #[error(transparent)]
+    Nothing(#[from] NothingAnswers),
+}
+
+/// No builder is named, and no place where a daemon may be answers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no builder is configured, and no daemon answers; tried{}",
+    lines(tried)
+)]
+pub struct NothingAnswers {
+    /// What was tried: the place, and why it failed.
+    pub tried: Vec<(String, String)>,
+    /// What the user can do about it.
+    pub hints: Vec<String>,
+}
+
+fn lines(tried: &[(String, String)]) -> String {
+    tried
+        .iter()
+        .map(|(place, why)| format!("\n  {place}: {why}"))
+        .collect()
+}
+
+impl FindError {
+    /// Says what the user can do about it.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Store(error) => error.hint().into_iter().collect(),
+            Self::Spec(_) => Vec::new(),
+            Self::Unknown(error) => error.hints.clone(),
+            Self::Nothing(error) => error.hints.clone(),
+        }
+    }
+}
+
+impl Finder<'_> {
+    /// Finds the builder to use. Asks daemons only when none is named.
+    ///
+    /// # Errors
+    ///
+    /// When the name that counts is of no builder, or none is given and nothing answers.
+    pub async fn find(&self) -> Result<FoundBuilder, FindError> {
+        match self.chosen()? {
+            Some(named) => {
+                let builder = Builder::new(self.named(&named)?);
+                Ok(FoundBuilder {
+                    builder,
+                    probed: None,
+                })
+            }
+            None => Ok(discover(self.places()).await?),
+        }
+    }
+
+    /// Returns the name that counts; `None` when none is given, or `default` is.
+    ///
+    /// # Errors
+    ///
+    /// When it depends on `mbuild builder use`, and that cannot be read.
+    pub fn chosen(&self) -> Result<Option<Named>, StoreError> {
+        let explicit = Choosers {
+            flag: self.flag,
+            env: self.env,
+            current: None,
+            config: None,
+        };
+        let named = match choose(&explicit) {
+            // A choice that cannot be read does not matter to who overrides it.
+            Some(named) => Some(named),
+            None => {
+                let current = self.store.current()?;
+                let config = self.settings.builder.as_deref();
+                choose(&Choosers {
+                    current: current.as_deref(),
+                    config,
+                    ..explicit
+                })
+            }
+        };
+        Ok(named.filter(|named| named.name != DEFAULT_BUILDER))
+    }
+
+    /// Returns the definition of a builder.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name, or it cannot be understood.
+    pub fn named(&self, named: &Named) -> Result<BuilderSpec, FindError> {
+        if let Some(spec) = self.defined(&named.name)? {
+            return Ok(spec);
+        }
+        let known: Vec<_> = self.all()?.into_iter().filter_map(Result::ok).collect();
+        let elsewhere = Elsewhere {
+            buildx: buildx_has(self.env, &named.name),
+            unread: self
+                .settings
+                .unread
+                .as_ref()
+                .zip(self.settings.source.as_ref())
+                .map(|(unread, source)| {
+                    (
+                        unread.display().to_string(),
+                        source.path.display().to_string(),
+                    )
+                }),
+        };
+        Err(UnknownBuilder::new(named.clone(), &known, &elsewhere).into())
+    }
+
+    /// Looks a name up in the configuration, then in the state directory.
+    fn defined(&self, name: &str) -> Result<Option<BuilderSpec>, FindError> {
+        let source = self.settings.source.as_ref();
+        match (self.settings.builders.get(name), source) {
+            (Some(def), Some(source)) => Ok(Some(BuilderSpec::from_def(name, def, source)?)),
+            _ => Ok(self.store.load(name)?),
+        }
+    }
+
+    /// Reads every definition, sorted by name; one that is broken takes only its own place.
+    ///
+    /// # Errors
+    ///
+    /// When the state directory cannot be listed.
+    pub fn all(&self) -> Result<Vec<Result<BuilderSpec, (String, FindError)>>, StoreError> {
+        let mut names: Vec<String> = self.settings.builders.keys().cloned().collect();
+        names.extend(self.store.names()?);
+        names.sort();
+        names.dedup();
+        let read = |name: String| match self.defined(&name) {
+            Ok(Some(spec)) => Some(Ok(spec)),
+            // Removed since it was listed.
+            Ok(None) => None,
+            Err(error) => Some(Err((name, error))),
+        };
+        Ok(names.into_iter().filter_map(read).collect())
+    }
+
+    /// Lists where a daemon may be when no builder is named.
+    pub fn places(&self) -> Vec<Place> {
+        places(
+            self.env,
+            docker_engine(self.env).map_err(|error| causes(&error)),
+        )
+    }
+}
+
+/// Makes the builder that a place would be.
+fn builder_at(what: &str, node: NodeSpec) -> BuilderSpec {
+    BuilderSpec {
+        name: DEFAULT_BUILDER.to_owned(),
+        nodes: vec![node],
+        origin: Origin::Found(what.to_owned()),
+    }
+}
+
+/// Tells whether there simply is no such socket, which the error says well enough.
+fn is_absent(error: &ProbeError) -> bool {
+    let ProbeError::Connect(ConnectError::Dial(DialError::Connect { source, .. })) = error else {
+        return false;
+    };
+    source.kind() == std::io::ErrorKind::NotFound
+}
+
+/// Asks all places at once and takes the first one, in their order, that answers.
+async fn discover(places: Vec<Place>) -> Result<FoundBuilder, NothingAnswers> {
+    let builders: Vec<Result<Builder, String>> = places
+        .iter()
+        .map(|place| {
+            place
+                .node
+                .clone()
+                .map(|node| Builder::new(builder_at(&place.what, node)))
+        })
+        .collect();
+    let nodes: Vec<&Node> = builders
+        .iter()
+        .flatten()
+        .flat_map(|b| b.nodes.first())
+        .collect();
+    let mut probed = probe(nodes).await.into_iter();
+    let mut tried = Vec::new();
+    let mut hints = Vec::new();
+    for (place, builder) in places.into_iter().zip(builders) {
+        let builder = match builder {
+            Ok(builder) => builder,
+            Err(why) => {
+                tried.push((place.what, why));
+                continue;
+            }
+        };
+        let Some(answer) = probed.next() else {
+            continue;
+        };
+        match &answer.outcome {
+            Ok(_) => {
+                return Ok(FoundBuilder {
+                    builder,
+                    probed: Some(answer),
+                });
+            }
+            Err(error) => {
+                let hint = error.hint().filter(|_| !is_absent(error));
+                hints.extend(hint.map(|hint| format!("{}: {hint}", place.what)));
+                tried.push((place.what, causes(error)));
+            }
+        }
+    }
+    hints.push(format!(
+        "name a daemon: BUILDKIT_HOST=tcp://host:1234, mbuild builder create, or a builder in {}",
+        config::FILE_NAME
+    ));
+    Err(NothingAnswers { tried, hints })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::Replace;
+    use super::*;
+    use crate::config::{Found, Source};
+
+    struct World {
+        dir: tempfile::TempDir,
+        env: Env,
+        settings: Settings,
+        store: Store,
+    }
+
+    impl World {
+        /// A home with nothing in it and a configuration of this text.
+        fn new(config: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let home = dir.path().to_str().unwrap().to_owned();
+            let runtime = dir.path().join("run").to_str().unwrap().to_owned();
+            let env = Env::from([("HOME".into(), home), ("XDG_RUNTIME_DIR".into(), runtime)]);
+            let source = Source {
+                path: "/etc/mbuild.toml".into(),
+                found: Found::User,
+            };
+            let settings = config::parse(config, source, None).unwrap();
+            let store = Store::new(&dir.path().join("state"));
+            Self {
+                dir,
+                env,
+                settings,
+                store,
+            }
+        }
+
+        fn finder(&self) -> Finder<'_> {
+            Finder {
+                env: &self.env,
+                settings: &self.settings,
+                store: &self.store,
+                flag: None,
+            }
+        }
+
+        fn save(&self, name: &str, endpoint: &str) {
+            let nodes = vec![NodeSpec::new("n", endpoint.parse().unwrap())];
+            let spec = BuilderSpec {
+                name: name.into(),
+                nodes,
+                origin: Origin::New,
+            };
+            self.store.save(&spec, Replace::No).unwrap();
+        }
+    }
+
+    const FARM: &str =
+        "builder = \"farm\"\n[[builders.farm.nodes]]\nname = \"n\"\nendpoint = \"tcp://c:1\"\n";
+
+    #[tokio::test]
+    async fn a_named_builder_is_taken_unasked() {
+        let world = World::new(FARM);
+        world.save("farm", "tcp://s:1");
+        world.save("barn", "tcp://b:1");
+        let found = world.finder().find().await.unwrap();
+        assert!(found.probed.is_none());
+        let endpoint = &found.builder.nodes[0].spec().endpoint;
+        assert_eq!(
+            endpoint.to_string(),
+            "tcp://c:1",
+            "the configuration wins over the state"
+        );
+
+        world.store.choose(Some("barn")).unwrap();
+        assert_eq!(world.finder().find().await.unwrap().builder.name, "barn");
+        let flagged = Finder {
+            flag: Some("farm"),
+            ..world.finder()
+        };
+        assert_eq!(flagged.find().await.unwrap().builder.name, "farm");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_name_is_an_error_that_helps() {
+        let mut world = World::new(FARM);
+        world.settings.unread = Some("/home/me/.config/mbuild/mbuild.toml".into());
+        world.env.insert("BUILDX_BUILDER".into(), "barn".into());
+        let instances = world.dir.path().join(".docker/buildx/instances");
+        std::fs::create_dir_all(&instances).unwrap();
+        std::fs::write(instances.join("barn"), "{}").unwrap();
+        let error = world.finder().find().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no builder `barn`, which BUILDX_BUILDER names; known are farm \
+             (/etc/mbuild.toml)"
+        );
+        assert_eq!(error.hints().len(), 2, "{:?}", error.hints());
+    }
+
+    #[tokio::test]
+    async fn a_broken_builder_hides_no_other() {
+        let world = World::new("[[builders.odd.nodes]]\nname = \"n\"\nendpoint = \"odd\"\n");
+        world.save("barn", "tcp://b:1");
+        let all = world.finder().all().unwrap();
+        assert_eq!(all[0].as_ref().unwrap().name, "barn");
+        let (name, error) = all[1].as_ref().unwrap_err();
+        assert_eq!(name, "odd");
+        assert!(
+            error.to_string().starts_with("/etc/mbuild.toml:3: "),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn if_nothing_answers_every_place_is_listed() {
+        let mut world = World::new("");
+        let run = world.dir.path().join("run");
+        std::fs::create_dir(&run).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(run.join("docker.sock")).unwrap());
+        let docker = format!("unix://{}", world.dir.path().join("d.sock").display());
+        world.env.insert("DOCKER_HOST".into(), docker);
+        let Err(error) = discover(world.finder().places()).await else {
+            panic!("no error")
+        };
+        let tried: Vec<&str> = error.tried.iter().map(|(what, _)| what.as_str()).collect();
+        // A machine may have a buildkitd of its own; its socket is listed all the same.
+        assert_eq!(
+            tried,
+            [
+                "DOCKER_HOST",
+                "buildkitd's socket",
+                "rootless buildkitd's socket"
+            ]
+        );
+        let text = error.to_string();
+        assert!(
+            text.contains("\n  DOCKER_HOST: cannot connect to docker+unix://"),
+            "{text}"
+        );
+        assert!(text.contains("No such file"), "{text}");
+        assert_eq!(
+            error.hints.len(),
+            1,
+            "an absent socket needs no hint: {:?}",
+            error.hints
+        );
+
+        world.env.insert("BUILDKIT_HOST".into(), "nonsense".into());
+        let Err(error) = discover(world.finder().places()).await else {
+            panic!("no error")
+        };
+        assert_eq!(error.tried.len(), 1);
+        assert!(
+            error.tried[0].1.contains("`nonsense` is not an endpoint"),
+            "{error}"
+        );
+    }
+}
