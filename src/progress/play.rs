@@ -13,8 +13,8 @@ use crate::platform::Platform;
 /// How often a renderer gets to draw while time passes.
 const FRAME: i64 = 50;
 
-pub(super) struct Player<R> {
-    pub(super) renderer: R,
+pub(super) struct Player<R: ?Sized> {
+    pub(super) renderer: Box<R>,
     pub(super) state: State,
     pub(super) text: String,
     now: i64,
@@ -22,6 +22,12 @@ pub(super) struct Player<R> {
 
 impl<R: Renderer> Player<R> {
     pub(super) fn new(renderer: R) -> Self {
+        Self::boxed(Box::new(renderer))
+    }
+}
+
+impl<R: Renderer + ?Sized> Player<R> {
+    pub(super) fn boxed(renderer: Box<R>) -> Self {
         Self {
             renderer,
             state: State::default(),
@@ -104,6 +110,13 @@ impl<R: Renderer> Player<R> {
             at: at(self.now),
             end,
         })
+    }
+
+    pub(super) fn view(&self) -> View<'_> {
+        View {
+            state: &self.state,
+            now: at(self.now),
+        }
     }
 
     pub(super) fn finish(&mut self) -> String {

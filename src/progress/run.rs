@@ -202,10 +202,13 @@ mod tests {
     }
 
     fn plain() -> Box<dyn Renderer> {
-        renderer(Display {
-            mode: Mode::Plain,
-            color: false,
-        })
+        renderer(
+            Display {
+                mode: Mode::Plain,
+                color: false,
+            },
+            0,
+        )
     }
 
     fn step() -> Event {

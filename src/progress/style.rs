@@ -20,9 +20,19 @@ impl Paint {
         self.apply(Style::new().yellow(), text)
     }
 
+    /// For what is over.
+    pub(super) fn done(self, text: &str) -> String {
+        self.apply(Style::new().cyan(), text)
+    }
+
     /// For what stands out from its surroundings.
     pub(super) fn heading(self, text: &str) -> String {
         self.apply(Style::new().bold(), text)
+    }
+
+    /// For what is said by the way.
+    pub(super) fn faint(self, text: &str) -> String {
+        self.apply(Style::new().dim(), text)
     }
 
     /// The text was chosen for stderr, so what the library finds out about stdout is ignored.

@@ -222,7 +222,7 @@ mod tests {
         };
         assert_eq!(outcome(&[vertex(None)]), Outcome::Waiting);
         assert_eq!(outcome(&[vertex(Some((1, None)))]), Outcome::Running);
-        assert_eq!(outcome(&[ran.clone()]), Outcome::Done);
+        assert_eq!(outcome(std::slice::from_ref(&ran)), Outcome::Done);
         assert_eq!(
             outcome(&[ran.clone(), vertex(Some((3, None)))]),
             Outcome::Running
