@@ -1,5 +1,16 @@
 //! Puts the results of several units together, once all of them succeeded.
 //!
-//! `registry` publishes what the daemons pushed. Nothing here talks to a daemon.
+//! `registry` publishes what the daemons pushed; `local` moves trees into the user's directory
+//! and `file` a file into its place; `stage` holds both until then. Nothing here talks to a
+//! daemon.
 
+mod collide;
+mod entries;
+mod error;
+pub mod file;
+pub mod local;
+mod place;
 pub mod registry;
+pub mod stage;
+
+pub use error::{Difference, MergeError, Moved, StageError};
