@@ -59,7 +59,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "unit",
         ],
     ),
-    ("builder", &["buildkit", "config", "digest", "node", "platform"]),
+    (
+        "builder",
+        &["buildkit", "config", "digest", "node", "platform"],
+    ),
     (
         "merge",
         &[

@@ -18,8 +18,9 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tonic::codegen::BoxStream;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::status::failure;
 use super::{MAX_MESSAGE, Services};
 use crate::receive::{
     Entry, FileSink, Packet, Progress, ReceiveError, Reply, Transfer, TreeSink, shown,
@@ -132,12 +133,12 @@ fn receive_tree(mut input: Input, tree: Arc<TreeSink>, answers: &Answers) -> Res
     let mut replies = Vec::new();
     loop {
         let Some(message) = input.next()? else {
-            return Err(failure(&ReceiveError::Cut));
+            return Err(refusal(&ReceiveError::Cut));
         };
         let progress = packet(message).and_then(|packet| {
             transfer
                 .accept(packet, &mut replies)
-                .map_err(|error| failure(&error))
+                .map_err(|error| refusal(&error))
         });
         match progress {
             // The daemon resets the stream right after its own end, so nothing more is read.
@@ -165,7 +166,8 @@ fn receive_tree(mut input: Input, tree: Arc<TreeSink>, answers: &Answers) -> Res
 
 fn receive_file(mut input: Input, file: &FileSink) -> Result<(), Status> {
     let failed = |error: std::io::Error| {
-        Status::unknown(format!("cannot write {}: {error}", file.path().display()))
+        let context = format!("cannot write {}", file.path().display());
+        failure(Code::Unknown, &context, &error)
     };
     while let Some(message) = input.next()? {
         let message = BytesMessage::decode(message)
@@ -186,14 +188,14 @@ fn exporter_id(metadata: &MetadataMap) -> Result<u32, Status> {
 fn packet(message: Bytes) -> Result<Packet, Status> {
     let packet = fsutil::Packet::decode(message)
         .map_err(|_| Status::invalid_argument("a message that is no packet of a tree"))?;
-    Ok(match packet.r#type() {
-        PacketType::Stat => packet
+    Ok(match PacketType::try_from(packet.r#type) {
+        Ok(PacketType::Stat) => packet
             .stat
             .map_or(Packet::EndOfEntries, |stat| Packet::Entry(entry(stat))),
-        PacketType::Data => Packet::Data(packet.id, packet.data),
-        PacketType::Fin => Packet::Fin,
-        PacketType::Err => Packet::Error(shown(&packet.data)),
-        PacketType::Req => Packet::Unexpected,
+        Ok(PacketType::Data) => Packet::Data(packet.id, packet.data),
+        Ok(PacketType::Fin) => Packet::Fin,
+        Ok(PacketType::Err) => Packet::Error(shown(&packet.data)),
+        Ok(PacketType::Req) | Err(_) => Packet::Unexpected,
     })
 }
 
@@ -220,18 +222,13 @@ fn encode(kind: PacketType, id: u32, data: Bytes) -> Bytes {
     packet.encode_to_vec().into()
 }
 
-/// The daemon reports this text as the exporter's failure, so it carries the causes too.
-fn failure(error: &ReceiveError) -> Status {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    match error {
-        ReceiveError::Write(_) => Status::unknown(text),
-        _ => Status::invalid_argument(text),
-    }
+/// The daemon reports the text as the exporter's failure.
+fn refusal(error: &ReceiveError) -> Status {
+    let code = match error {
+        ReceiveError::Write(_) => Code::Unknown,
+        _ => Code::InvalidArgument,
+    };
+    failure(code, "", error)
 }
 
 #[cfg(test)]
@@ -284,7 +281,7 @@ mod tests {
     fn a_failure_names_its_causes() {
         let full = std::io::Error::from_raw_os_error(28);
         let error = crate::receive::WriteError::new("write", b"a/b", full);
-        let status = failure(&error.into());
+        let status = refusal(&error.into());
         assert_eq!(
             status.message(),
             "cannot write a/b: No space left on device (os error 28)"
