@@ -150,7 +150,8 @@ fn explain_certificate(error: CertificateError, name: &str) -> TlsError {
     match error {
         C::Expired | C::ExpiredContext { .. } => TlsError::Expired,
         C::NotValidYet | C::NotValidYetContext { .. } => TlsError::NotYetValid,
-        C::UnknownIssuer => TlsError::UnknownAuthority,
+        // A bad signature is what an authority made anew under its old name looks like.
+        C::UnknownIssuer | C::BadSignature => TlsError::UnknownAuthority,
         C::NotValidForNameContext { presented, .. } if presented.is_empty() => {
             TlsError::CommonNameOnly {
                 expected: name.to_owned(),
@@ -184,6 +185,7 @@ fn explain_alert(alert: AlertDescription) -> TlsError {
         | A::CertificateExpired
         | A::CertificateUnknown
         | A::UnknownCA
+        | A::DecryptError
         | A::AccessDenied => TlsError::ClientCertificateRefused(format!("{alert:?}")),
         other => TlsError::Rustls(rustls::Error::AlertReceived(other)),
     }

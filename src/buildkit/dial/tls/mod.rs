@@ -177,3 +177,6 @@ impl AsyncWrite for Explained {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;
