@@ -20,9 +20,10 @@ use super::caps::Capabilities;
 use super::connect_error::{ConnectError, OpenSessionError};
 use super::dial::Dial;
 use super::info::DaemonInfo;
-use super::io::{ByteStream, Line, Watched};
+use super::io::{ByteStream, Line};
 use super::once::once;
 use super::pipe::{self, SessionOpen, SessionPipe};
+use super::watched::Watched;
 
 /// BuildKit's own limit for messages, both ways.
 pub(super) const MAX_MESSAGE: usize = 16 * 1024 * 1024;

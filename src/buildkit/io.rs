@@ -1,16 +1,13 @@
 //! Byte streams to a daemon, and what is known of one while it is used.
 //!
-//! [`Watched`] wraps a stream and keeps a [`Line`]: when the peer was last heard, how much
-//! was moved, how the stream began and how it ended. It does not judge; who waits does.
+//! A [`Line`] says when the peer was last heard, how much was moved, how the stream began and
+//! how it ended. `Watched` keeps it; it does not judge, who waits does.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 /// How many of the first inbound bytes are kept: enough to tell HTTP/1 or TLS from HTTP/2.
@@ -132,21 +129,25 @@ impl Line {
         lock(&self.record.end).clone()
     }
 
-    fn note_end(&self, reason: impl FnOnce() -> String) {
+    pub(super) fn note_end(&self, reason: impl FnOnce() -> String) {
         let mut end = lock(&self.record.end);
         if end.is_none() {
             *end = Some(reason());
         }
     }
 
-    fn note_received(&self, bytes: &[u8]) {
+    pub(super) fn note_received(&self, count: usize) {
         self.liveness.touch();
-        self.traffic
-            .received
-            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let received = &self.traffic.received;
+        received.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    fn note_opening(&self, bytes: &[u8]) -> bool {
+    pub(super) fn note_sent(&self, count: usize) {
+        self.traffic.sent.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Keeps the first bytes; tells whether there is room for more.
+    pub(super) fn note_opening(&self, bytes: &[u8]) -> bool {
         let mut opening = lock(&self.record.opening);
         let room = OPENING - opening.len().min(OPENING);
         opening.extend(bytes.iter().take(room));
@@ -157,101 +158,6 @@ impl Line {
 /// A lock whose holder panicked still guards sound data here: single assignments only.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A stream whose traffic is noted on a [`Line`].
-#[derive(Debug)]
-pub struct Watched<S> {
-    inner: S,
-    line: Line,
-    /// Whether the first bytes are still to come.
-    opening: bool,
-}
-
-impl<S> Watched<S> {
-    /// Wraps `inner`; what happens on it is noted on `line`.
-    pub fn new(inner: S, line: Line) -> Self {
-        Self {
-            inner,
-            line,
-            opening: true,
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let room = buf.remaining();
-        let outcome = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
-        match &outcome {
-            Ok(()) if buf.filled().len() > before => {
-                let bytes = &buf.filled()[before..];
-                self.line.note_received(bytes);
-                if self.opening {
-                    self.opening = self.line.note_opening(bytes);
-                }
-            }
-            Ok(()) if room > 0 => self
-                .line
-                .note_end(|| "the daemon closed the connection".into()),
-            Ok(()) => {}
-            Err(error) => self.line.note_end(|| describe(error)),
-        }
-        Poll::Ready(outcome)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = ready!(Pin::new(&mut self.inner).poll_write(cx, buf));
-        self.note_write(&outcome);
-        Poll::Ready(outcome)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs));
-        self.note_write(&outcome);
-        Poll::Ready(outcome)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-}
-
-impl<S> Watched<S> {
-    fn note_write(&self, outcome: &io::Result<usize>) {
-        match outcome {
-            Ok(count) => {
-                self.line
-                    .traffic
-                    .sent
-                    .fetch_add(*count as u64, Ordering::Relaxed);
-            }
-            Err(error) => self.line.note_end(|| describe(error)),
-        }
-    }
 }
 
 /// One line for an error and its causes, each said once.
@@ -267,45 +173,4 @@ pub(crate) fn describe(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    #[tokio::test]
-    async fn a_line_counts_and_remembers_how_the_stream_began() {
-        let (near, mut far) = tokio::io::duplex(64);
-        let line = Line::default();
-        let mut near = Watched::new(near, line.clone());
-        near.write_all(b"question").await.unwrap();
-        far.write_all(b"HTTP/1.1 400 Bad").await.unwrap();
-        let mut answer = [0; 16];
-        near.read_exact(&mut answer[..4]).await.unwrap();
-        near.read_exact(&mut answer[4..]).await.unwrap();
-        assert_eq!((line.sent(), line.received()), (8, 16));
-        assert_eq!(line.opening(), b"HTTP/1.1");
-        assert_eq!(line.end(), None);
-        drop(far);
-        assert_eq!(near.read(&mut answer).await.unwrap(), 0);
-        assert_eq!(
-            line.end().as_deref(),
-            Some("the daemon closed the connection")
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_is_measured_from_the_last_byte() {
-        let (near, mut far) = tokio::io::duplex(64);
-        let line = Line::default();
-        let mut near = Watched::new(near, line.clone());
-        tokio::time::advance(Duration::from_secs(7)).await;
-        assert_eq!(line.liveness.idle(), Duration::from_secs(7));
-        far.write_all(b"x").await.unwrap();
-        near.read_u8().await.unwrap();
-        assert_eq!(line.liveness.idle(), Duration::ZERO);
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(line.liveness.idle(), Duration::from_secs(2));
-    }
 }

@@ -19,6 +19,7 @@ pub mod pipe;
 pub mod session;
 mod solve;
 mod status;
+mod watched;
 
 pub use connect_error::{ConnectError, OpenSessionError};
 pub use connection::{Connection, SILENCE_LIMIT};
@@ -26,3 +27,4 @@ pub use error::{SolveError, SolveErrorKind};
 pub use error_details::{ErrorDetails, Missing};
 pub use solve::{CacheSpec, ExporterSpec, SolveOutput, SolveSpec};
 pub use status::FollowError;
+pub use watched::Watched;
