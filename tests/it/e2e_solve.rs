@@ -55,14 +55,11 @@ impl Build {
 
     /// Runs it to its end, or drops it when `cancel` is cancelled.
     async fn run(self, cancel: CancellationToken) -> (Option<Outcome>, Vec<StatusUpdate>) {
-        let open = mbuild::buildkit::pipe::SessionOpen {
-            id: self.session.id.clone(),
-            shared_key: String::new(),
-            methods: self.session.methods(),
-        };
+        let open = self.session.opening();
         let stream = self.connection.open_session(&open).await.unwrap();
         let close = CancellationToken::new();
-        let served = tokio::spawn(self.session.serve(stream, || (), close.clone()));
+        let liveness = self.connection.line().liveness.clone();
+        let served = tokio::spawn(self.session.serve(stream, liveness, close.clone()));
         let (solved, mut updates) = (CancellationToken::new(), Vec::new());
         let follow = self
             .connection
