@@ -1,22 +1,31 @@
 //! Moves blobs between repositories with the `oci-client` package.
 //!
 //! Within a registry by mounting, else by streaming; nothing is kept on disk or whole in
-//! memory. Its answers are translated into ours here.
+//! memory. Its waits get limits here: its own (reqwest's `read_timeout`) counts from a
+//! request's start and would end a long upload.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
-use oci_client::manifest::OciDescriptor;
+use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
+use oci_client::token_cache::{RegistryToken, RegistryTokenType};
 use oci_client::{Client, Reference, RegistryOperation};
+use tokio::sync::Notify;
 
-use super::config::Security;
+use super::blob_client::{broken, explain, make_client, unless_still, wire};
+use super::connector::SILENCE_LIMIT;
 use super::error::{Problem, RegistryError};
-use super::host::{CONNECT_LIMIT, Host, SILENCE_LIMIT, USER_AGENT};
+use super::login::Shown;
 use super::repository::Repository;
 use crate::digest::Digest;
 use crate::oci::Descriptor;
 use crate::retry::retry;
+
+/// How long an upload may stand still: after the last byte, a registry may check gigabytes
+/// or move them to its store before it answers.
+const STANDSTILL_LIMIT: Duration = Duration::from_secs(120);
 
 impl Repository {
     /// Reads a small blob, such as a configuration, of at most `limit` bytes; its digest is
@@ -50,6 +59,7 @@ impl Repository {
             }
             Ok(bytes)
         };
+        let read = || self.within(SILENCE_LIMIT, &operation, read());
         retry(self.backoff, read, RegistryError::verdict).await
     }
 
@@ -63,6 +73,7 @@ impl Repository {
                 .await;
             found.map_err(|error| explain(self, &operation, error))
         };
+        let look = || self.within(SILENCE_LIMIT, &operation, look());
         retry(self.backoff, look, RegistryError::verdict).await
     }
 
@@ -73,40 +84,60 @@ impl Repository {
         if self.has_blob(blob.digest).await? {
             return Ok(());
         }
-        if self.same_registry(source) && self.mount(source, blob.digest).await? {
-            return Ok(());
+        // One token for mounting and uploading: several blobs move at a time, and the package
+        // keeps one token per repository.
+        let mut scopes = self.push_scopes();
+        if self.same_registry(source) {
+            scopes.push(source.pull_scope());
+            if self.mount(source, blob.digest, &scopes).await? {
+                return Ok(());
+            }
         }
         let operation = format!("copy the blob {} to {}", blob.digest, self.name);
         let copy = || async {
             let from = source.pull_client().await?;
-            let to = self.push_client(&self.push_scopes()).await?;
-            let stream = from
-                .pull_blob_stream(&source.blob_reference(blob.digest), &wire(blob))
-                .await
-                .map_err(|error| explain(source, &operation, error))?;
-            let stream = stream.stream.map_err(OciDistributionError::from);
+            let to = self.push_client(&scopes).await?;
+            let begin = async {
+                from.pull_blob_stream(&source.blob_reference(blob.digest), &wire(blob))
+                    .await
+                    .map_err(|error| explain(source, &operation, error))
+            };
+            let stream = source.within(SILENCE_LIMIT, &operation, begin).await?;
+            let moved = Arc::new(Notify::new());
+            let noticed = Arc::clone(&moved);
+            let stream = stream
+                .stream
+                .inspect_ok(move |_| noticed.notify_one())
+                .map_err(OciDistributionError::from);
             let (target, digest) = (self.blob_reference(blob.digest), blob.digest.to_string());
-            to.push_blob_stream(&target, stream, &digest, Some(blob.size))
-                .await
-                .map(drop)
-                .map_err(|error| explain(self, &operation, error))
+            let push = to.push_blob_stream(&target, stream, &digest, Some(blob.size));
+            match unless_still(&moved, STANDSTILL_LIMIT, push).await {
+                Some(pushed) => pushed
+                    .map(drop)
+                    .map_err(|error| explain(self, &operation, error)),
+                None => {
+                    Err(self.blob_error(&operation, Problem::Timeout, "it stands still".into()))
+                }
+            }
         };
         retry(self.backoff, copy, RegistryError::verdict).await
     }
 
     /// Tries to mount; `false` when the registry does not, for whatever reason.
-    async fn mount(&self, source: &Self, digest: Digest) -> Result<bool, RegistryError> {
-        // The token must allow reading there as well as writing here.
-        let mut scopes = self.push_scopes();
-        scopes.push(source.pull_scope());
-        let client = self.push_client(&scopes).await?;
+    async fn mount(
+        &self,
+        source: &Self,
+        digest: Digest,
+        scopes: &[String],
+    ) -> Result<bool, RegistryError> {
+        let client = self.push_client(scopes).await?;
         let (to, from) = (self.blob_reference(digest), source.blob_reference(digest));
         // 202 begins an upload instead; the package reports it as an error, and so do
         // refusals, after which the upload will say it better.
-        Ok(client
-            .mount_blob(&to, &from, &digest.to_string())
-            .await
-            .is_ok())
+        let digest = digest.to_string();
+        let mounted = client.mount_blob(&to, &from, &digest);
+        let answer = tokio::time::timeout(SILENCE_LIMIT, mounted).await;
+        Ok(answer.is_ok_and(|answer| answer.is_ok()))
     }
 
     async fn pull_client(&self) -> Result<&Client, RegistryError> {
@@ -130,7 +161,11 @@ impl Repository {
             .get_or_try_init(|| make_client(&self.host))
             .await?;
         let reference = self.blob_reference(Digest::of(b""));
-        if let Some(login) = self.host.login(scopes).await? {
+        if let Some(shown) = self.host.login(scopes).await? {
+            let login = match shown {
+                Shown::Basic { username, secret } => RegistryTokenType::Basic(username, secret),
+                Shown::Bearer(token) => RegistryTokenType::Bearer(RegistryToken::Token { token }),
+            };
             // Its token store is consulted only for registries that it has an entry for.
             client
                 .store_auth_if_needed(reference.resolve_registry(), &RegistryAuth::Anonymous)
@@ -148,111 +183,27 @@ impl Repository {
         )
     }
 
-    fn blob_error(&self, operation: &str, problem: Problem, message: String) -> RegistryError {
-        RegistryError::new(self.host(), operation, problem, message)
-    }
-}
-
-async fn make_client(host: &Host) -> Result<Client, RegistryError> {
-    let operation = "move blobs";
-    if host.has_identity {
-        let message = "it wants a client certificate, with which blobs cannot be moved from \
-                       here; have the builders push to every repository by themselves";
-        return Err(RegistryError::new(
-            &host.name,
-            operation,
-            Problem::Settings,
-            message,
-        ));
-    }
-    let protocol = match host.scheme().await? {
-        "http" => ClientProtocol::Http,
-        _ => ClientProtocol::Https,
-    };
-    let authorities = host
-        .authorities
-        .iter()
-        .map(|der| Certificate {
-            encoding: CertificateEncoding::Der,
-            data: der.to_vec(),
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        operation: &str,
+        work: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            Err(self.blob_error(
+                operation,
+                Problem::Timeout,
+                "it did not answer in time".into(),
+            ))
         })
-        .collect();
-    Client::try_from(ClientConfig {
-        protocol,
-        accept_invalid_certificates: host.security == Security::Any,
-        use_monolithic_push: true,
-        extra_root_certificates: authorities,
-        connect_timeout: Some(CONNECT_LIMIT),
-        read_timeout: Some(SILENCE_LIMIT),
-        user_agent: USER_AGENT,
-        ..ClientConfig::default()
-    })
-    .map_err(|error| {
-        let message = "its client cannot be made";
-        RegistryError::new(&host.name, operation, Problem::Settings, message).because(error)
-    })
-}
-
-fn wire(blob: &Descriptor) -> OciDescriptor {
-    OciDescriptor {
-        media_type: blob.media_type.clone(),
-        digest: blob.digest.to_string(),
-        size: i64::try_from(blob.size).unwrap_or(i64::MAX),
-        ..OciDescriptor::default()
     }
-}
 
-fn broken(repository: &Repository, operation: &str, error: std::io::Error) -> RegistryError {
-    repository
-        .blob_error(
-            operation,
-            Problem::Broken,
-            "the blob did not arrive whole".into(),
-        )
-        .because(error)
-}
-
-/// Translates the package's errors.
-fn explain(repository: &Repository, operation: &str, error: OciDistributionError) -> RegistryError {
-    let host = repository.host();
-    let make = |problem, message: &str| repository.blob_error(operation, problem, message.into());
-    match error {
-        OciDistributionError::RequestError(error) => match error.status() {
-            Some(status) => RegistryError::of_status(host, operation, status.as_u16(), b""),
-            None => RegistryError::of_transport(host, operation, error),
-        },
-        OciDistributionError::ServerError { code, message, .. } => {
-            RegistryError::of_status(host, operation, code, message.as_bytes())
-        }
-        OciDistributionError::UnauthorizedError { .. } => {
-            RegistryError::of_status(host, operation, 401, b"")
-        }
-        OciDistributionError::RegistryError { envelope, .. } => {
-            // The status is lost; the code says as much.
-            let codes = || envelope.errors.iter().map(|error| &error.code);
-            let status = if codes().any(|code| *code == OciErrorCode::Toomanyrequests) {
-                429
-            } else if codes()
-                .any(|code| matches!(code, OciErrorCode::Unauthorized | OciErrorCode::Denied))
-            {
-                403
-            } else if codes().any(|code| {
-                matches!(
-                    code,
-                    OciErrorCode::BlobUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound
-                )
-            }) {
-                404
-            } else {
-                400
-            };
-            let body = serde_json::to_vec(&envelope).unwrap_or_default();
-            RegistryError::of_status(host, operation, status, &body)
-        }
-        OciDistributionError::IoError(error) => broken(repository, operation, error),
-        OciDistributionError::DigestError(error) => {
-            make(Problem::Digest, "the blob has another digest").because(error)
-        }
-        error => make(Problem::Answer, "its answer makes no sense").because(error),
+    pub(super) fn blob_error(
+        &self,
+        operation: &str,
+        problem: Problem,
+        message: String,
+    ) -> RegistryError {
+        RegistryError::new(self.host(), operation, problem, message)
     }
 }

@@ -15,8 +15,6 @@ pub(super) enum Challenge {
         realm: String,
         /// What the registry calls itself there; empty when it does not say.
         service: String,
-        /// What the registry itself says is needed; empty when it does not say.
-        scope: String,
     },
 }
 
@@ -44,7 +42,6 @@ impl Challenge {
                         return Some(Self::Bearer {
                             realm,
                             service: param("service"),
-                            scope: param("scope"),
                         });
                     }
                 } else if challenge.scheme.eq_ignore_ascii_case("basic") {
@@ -70,13 +67,9 @@ mod tests {
         assert_eq!(Challenge::of(&headers), expect, "{values:?}");
     }
 
-    fn bearer(realm: &str, service: &str, scope: &str) -> Option<Challenge> {
-        let [realm, service, scope] = [realm, service, scope].map(str::to_owned);
-        Some(Challenge::Bearer {
-            realm,
-            service,
-            scope,
-        })
+    fn bearer(realm: &str, service: &str) -> Option<Challenge> {
+        let [realm, service] = [realm, service].map(str::to_owned);
+        Some(Challenge::Bearer { realm, service })
     }
 
     #[test]
@@ -85,25 +78,18 @@ mod tests {
             &[
                 r#"Bearer realm="https://auth/token",service="r.example",scope="repository:a/b:pull,push""#,
             ],
-            bearer(
-                "https://auth/token",
-                "r.example",
-                "repository:a/b:pull,push",
-            ),
+            bearer("https://auth/token", "r.example"),
         );
-        check(
-            &[r#"bearer Realm="https://a""#],
-            bearer("https://a", "", ""),
-        );
+        check(&[r#"bearer Realm="https://a""#], bearer("https://a", ""));
     }
 
     #[test]
     fn bearer_is_preferred_wherever_it_stands() {
         let both = r#"Basic realm="x", Bearer realm="https://a""#;
-        check(&[both], bearer("https://a", "", ""));
+        check(&[both], bearer("https://a", ""));
         check(
             &[r#"Basic realm="x""#, r#"Bearer realm="https://a""#],
-            bearer("https://a", "", ""),
+            bearer("https://a", ""),
         );
     }
 

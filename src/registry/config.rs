@@ -1,6 +1,6 @@
 //! Settings per registry and the TLS files that docker keeps for it.
 //!
-//! [`RegistrySettings`] comes from the configuration; [`HostSettings::tls_files`] reads the
+//! [`RegistrySettings`] comes from the configuration; [`RegistrySettings::tls_files`] reads the
 //! certificates. Nothing here opens a connection.
 
 use std::collections::BTreeMap;
@@ -8,24 +8,15 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use crate::config::RegistryDef;
+
 /// What the user configured about registries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrySettings {
     /// By host, with the port if there is one: `registry.example:5000`.
-    pub hosts: BTreeMap<String, HostSettings>,
+    pub hosts: BTreeMap<String, RegistryDef>,
     /// Folders with a folder per host, as docker's daemon reads them.
     pub certs_dirs: Vec<PathBuf>,
-}
-
-/// What the user configured about one registry.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HostSettings {
-    /// It speaks plain HTTP.
-    pub http: bool,
-    /// Any certificate will do, and plain HTTP if it speaks no TLS.
-    pub insecure: bool,
-    /// A PEM file of authorities to trust beside the system's.
-    pub ca: Option<PathBuf>,
 }
 
 /// How a registry is spoken to.
@@ -63,9 +54,9 @@ impl RegistrySettings {
     /// verification; all others verified.
     pub(super) fn security(&self, host: &str) -> Security {
         match self.hosts.get(host) {
-            Some(HostSettings { http: true, .. }) => Security::Plain,
-            Some(HostSettings { insecure: true, .. }) => Security::Any,
-            Some(HostSettings { ca: Some(_), .. }) => Security::Verified,
+            Some(RegistryDef { http: true, .. }) => Security::Plain,
+            Some(RegistryDef { insecure: true, .. }) => Security::Any,
+            Some(RegistryDef { ca: Some(_), .. }) => Security::Verified,
             _ if is_loopback(host) => Security::Any,
             _ => Security::Verified,
         }
@@ -128,7 +119,8 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
     Ok(files)
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether requests stay on this machine, where no proxy leads.
+pub(super) fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => host.split(':').next().unwrap_or_default(),
@@ -148,7 +140,7 @@ mod tests {
     #[test]
     fn hosts_are_verified_unless_loopback_or_configured() {
         let mut settings = RegistrySettings::default();
-        let host = |http, insecure, ca: bool| HostSettings {
+        let host = |http, insecure, ca: bool| RegistryDef {
             http,
             insecure,
             ca: ca.then(|| "ca.pem".into()),
@@ -201,7 +193,7 @@ mod tests {
             certs_dirs: vec![dir.path().into()],
             ..Default::default()
         };
-        let configured = HostSettings {
+        let configured = RegistryDef {
             ca: Some(own),
             ..Default::default()
         };

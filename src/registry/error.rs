@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::credentials::CredentialError;
 use crate::retry::Verdict;
 
 /// The most of a refusal's text that is repeated, in characters.
@@ -160,6 +161,11 @@ impl RegistryError {
             Problem::SpeaksTls => Some(format!(
                 "remove http = true under [registries.\"{host}\"] from mbuild.toml"
             )),
+            Problem::Credentials => self
+                .source
+                .as_ref()?
+                .downcast_ref::<CredentialError>()?
+                .advice(),
             _ => None,
         }
     }

@@ -11,12 +11,16 @@
 //! reason of a refused token; the push of a manifest by digest to a registry that answers
 //! without `Location` (it panics).
 
+mod answer;
+mod blob_client;
 mod blobs;
 mod challenge;
 mod config;
+mod connector;
 mod copy;
 mod error;
 mod host;
+mod login;
 mod repository;
 mod token;
 
@@ -26,7 +30,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-pub use config::{HostSettings, RegistrySettings};
+pub use config::RegistrySettings;
 pub use error::{Problem, RegistryError};
 pub use repository::{At, Manifest, Repository};
 pub use token::{Token, TokenRequest};
@@ -79,7 +83,7 @@ impl Registries {
         let host = self.host(&request.host).await?;
         retry(
             Backoff::CHECK,
-            || host.fetch_token(request),
+            || host.login.fetch_token(request),
             RegistryError::verdict,
         )
         .await

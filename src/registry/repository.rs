@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, Method};
 
+use super::answer::body;
 use super::error::{Problem, RegistryError};
-use super::host::{Call, Host, body};
+use super::host::{Call, Host};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, media_type};
 use crate::retry::{Backoff, Verdict, retry};

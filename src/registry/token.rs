@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use reqwest::{Client, RequestBuilder, Response};
 use serde::Deserialize;
 
+use super::answer::{body, refusal};
 use super::error::{Problem, RegistryError};
-use super::host::{body, refusal};
 use crate::credentials::Credential;
 
 /// What we call ourselves at token services, unless a daemon gives its own name.

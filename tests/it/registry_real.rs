@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use mbuild::config::RegistryDef;
 use mbuild::credentials::{CredentialEnv, Credentials};
 use mbuild::merge::registry::{Publication, check_push, publish};
 use mbuild::oci::{Index, media_type};
 use mbuild::reference::ImageRef;
-use mbuild::registry::{At, HostSettings, Manifest, Registries, RegistrySettings, Repository};
+use mbuild::registry::{At, Manifest, Registries, RegistrySettings, Repository};
 
 use crate::support::images::{Image, image_ref, provider};
 use crate::support::real;
 
 /// A client for the real registry, which speaks plain HTTP.
-fn registries(host: &str, settings: HostSettings) -> Registries {
+fn registries(host: &str, settings: RegistryDef) -> Registries {
     provider();
     let hosts = BTreeMap::from([(host.to_owned(), settings)]);
     let settings = RegistrySettings {
@@ -56,7 +57,7 @@ async fn an_index_is_published_under_tags_in_two_repositories() {
     let host = env.get("REGISTRY");
     let registries = registries(
         host,
-        HostSettings {
+        RegistryDef {
             http: true,
             ..Default::default()
         },
@@ -119,7 +120,7 @@ async fn plain_http_is_found_out_for_an_insecure_registry_and_told_otherwise() {
     let image = fresh(env.get("REGISTRY"), "check");
     let lax = registries(
         env.get("REGISTRY"),
-        HostSettings {
+        RegistryDef {
             insecure: true,
             ..Default::default()
         },
@@ -127,7 +128,7 @@ async fn plain_http_is_found_out_for_an_insecure_registry_and_told_otherwise() {
     check_push(&lax, std::slice::from_ref(&image))
         .await
         .unwrap();
-    let strict = registries(env.get("REGISTRY"), HostSettings::default());
+    let strict = registries(env.get("REGISTRY"), RegistryDef::default());
     let error = check_push(&strict, &[image]).await.unwrap_err();
     assert!(error.advice().unwrap().contains("http = true"), "{error:?}");
 }

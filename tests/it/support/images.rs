@@ -10,7 +10,7 @@ use mbuild::merge::registry::Pushed;
 use mbuild::oci::{Descriptor, Index, media_type};
 use mbuild::platform::Platform;
 use mbuild::reference::ImageRef;
-use mbuild::registry::{Registries, RegistrySettings};
+use mbuild::registry::{Manifest, Registries, RegistrySettings};
 use mbuild::retry::Backoff;
 use serde_json::json;
 use tempfile::TempDir;
@@ -64,6 +64,11 @@ pub(crate) fn provider() {
 
 pub(crate) fn image_ref(host: &str, rest: &str) -> ImageRef {
     ImageRef::parse(&format!("{host}/{rest}")).unwrap()
+}
+
+/// An index that lists nothing: the smallest thing to write.
+pub(crate) fn index() -> Manifest {
+    Manifest::new(media_type::INDEX, r#"{"schemaVersion":2,"manifests":[]}"#)
 }
 
 /// An image's documents: what a daemon would push.
