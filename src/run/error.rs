@@ -1,0 +1,132 @@
+//! Why a build could not start, why a unit failed, and why a result was not delivered.
+
+use std::io;
+use std::time::Duration;
+
+use crate::buildkit::session::IdError;
+use crate::buildkit::solve::SolveError;
+use crate::buildkit::{ConnectError, OpenSessionError};
+use crate::builder::DriverError;
+use crate::merge::local::LocalError;
+use crate::merge::registry::{PublishError, PushedError};
+use crate::receive::WriteError;
+use crate::registry::RegistryError;
+use crate::tree::TreeError;
+
+use super::frontend::NoGateway;
+
+/// Why nothing could be started.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The context or the Dockerfile's directory cannot be read.
+    #[error("cannot read the build's files")]
+    Context(#[source] TreeError),
+    /// A registry cannot be reached, or does not let the user push.
+    #[error("nothing was built, since the result could not be pushed")]
+    Registry(#[source] RegistryError),
+    /// A destination cannot be written.
+    #[error("nothing was built, since the result could not be written")]
+    Destination(#[source] LocalError),
+    /// No temporary file can be made.
+    #[error("cannot make a temporary file")]
+    Temp(#[source] io::Error),
+    /// The system gives no random numbers.
+    #[error(transparent)]
+    Random(#[from] IdError),
+    /// The user stopped it.
+    #[error("interrupted")]
+    Interrupted,
+    /// A task of ours died.
+    #[error("a task ended unexpectedly")]
+    Task(#[source] tokio::task::JoinError),
+}
+
+/// Why a unit failed.
+#[derive(Debug, thiserror::Error)]
+pub enum UnitError {
+    /// The builder does not know the node, or the node not its daemon.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The daemon was not reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The daemon did not take the session.
+    #[error(transparent)]
+    Session(#[from] OpenSessionError),
+    /// The session's services could not be set up.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The daemon refused or failed the build, or was lost while it ran.
+    #[error(transparent)]
+    Solve(#[from] SolveError),
+    /// The daemon fell silent.
+    #[error("{endpoint} has been silent for {} s: it is frozen, or the way to it is cut", after.as_secs())]
+    Silent {
+        /// The daemon's endpoint.
+        endpoint: String,
+        /// How long it was silent.
+        after: Duration,
+    },
+    /// What the daemon sent could not be written on this machine.
+    #[error("cannot write what was built")]
+    Write(#[source] WriteError),
+    /// The daemon said that it succeeded, and did not send everything.
+    #[error("{endpoint} finished without sending the whole result")]
+    Incomplete {
+        /// The daemon's endpoint.
+        endpoint: String,
+    },
+    /// The daemon cannot do what was asked.
+    #[error("{endpoint} {lack}")]
+    Lacks {
+        /// The daemon's endpoint.
+        endpoint: String,
+        /// What it lacks, as a predicate.
+        lack: String,
+    },
+    /// `host-gateway` means nothing to this daemon.
+    #[error(transparent)]
+    Gateway(#[from] NoGateway),
+    /// Another unit failed, or the user stopped the build.
+    #[error("cancelled")]
+    Cancelled,
+    /// A task of ours died.
+    #[error("a task ended unexpectedly")]
+    Task(#[source] tokio::task::JoinError),
+}
+
+impl UnitError {
+    /// Whether the unit was stopped rather than failed.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, UnitError::Cancelled)
+    }
+
+    /// Whether the daemon or the way to it was lost, so that another one might succeed.
+    pub fn is_infrastructure(&self) -> bool {
+        match self {
+            UnitError::Connect(_) | UnitError::Session(_) | UnitError::Silent { .. } => true,
+            UnitError::Solve(error) => error.is_lost(),
+            _ => false,
+        }
+    }
+}
+
+/// Why a result was not delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// A unit's answer says nothing usable of what it pushed.
+    #[error(transparent)]
+    Pushed(#[from] PushedError),
+    /// The image was not published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The files were not moved into place.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// Left undone because something before it failed.
+    #[error("not delivered, since another output failed")]
+    Skipped,
+    /// A task of ours died.
+    #[error("a task ended unexpectedly")]
+    Task(#[source] tokio::task::JoinError),
+}

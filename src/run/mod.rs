@@ -1,0 +1,97 @@
+//! Carries out a plan: every unit on its daemon at once, then one result out of all of theirs.
+//!
+//! [`run`] reads as its steps. It decides nothing about placement and prints nothing; what
+//! happens goes out as events, what came of it comes back as a [`BuildOutcome`].
+
+mod daemon;
+mod deliver;
+mod error;
+mod frontend;
+mod inputs;
+mod lower;
+mod outcome;
+mod receive;
+mod schedule;
+mod unit;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+use crate::buildkit::session::{SecretSource, TokenSource};
+use crate::builder::{Answer, Builder};
+use crate::credentials::Credentials;
+use crate::event::Event;
+use crate::merge::registry::check_push;
+use crate::plan::BuildPlan;
+use crate::registry::Registries;
+use crate::request::BuildRequest;
+use crate::unit::MergeStep;
+
+pub use error::{DeliverError, PrepareError, UnitError};
+pub use outcome::{BuildOutcome, Delivered, UnitReport};
+
+/// Everything around a build that its plan does not say.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The builder whose nodes the plan names.
+    pub builder: Builder,
+    /// Connections that were opened while planning, by node.
+    pub open: BTreeMap<String, Answer>,
+    /// The user's registry credentials.
+    pub credentials: Arc<Credentials>,
+    /// How daemons get tokens without passwords; `None` gives them passwords.
+    pub tokens: Option<TokenSource>,
+    /// The registries that the client itself talks to.
+    pub registries: Arc<Registries>,
+    /// Hosts whose certificates the daemons need not check either.
+    pub insecure_registries: Vec<String>,
+    /// The secrets that steps may ask for, by id.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// The key under which daemons keep the context.
+    pub shared_key: String,
+    /// A directory for temporary files.
+    pub temp: PathBuf,
+    /// Where events go.
+    pub events: UnboundedSender<Event>,
+    /// Cancelled when the user wants to stop.
+    pub interrupt: CancellationToken,
+}
+
+/// Builds everything that the plan says and delivers it.
+///
+/// # Errors
+///
+/// When nothing could be started. What fails later is in the outcome.
+pub async fn run(
+    request: &BuildRequest,
+    plan: &BuildPlan,
+    around: &Surroundings,
+) -> Result<BuildOutcome, PrepareError> {
+    let inputs = inputs::Inputs::load(request).await?;
+    tokio::select! {
+        checked = check_registries(plan, around) => checked?,
+        () = around.interrupt.cancelled() => return Err(PrepareError::Interrupted),
+    }
+    let stages = receive::Stages::create(plan, &around.temp)?;
+    let job = schedule::Job { request, plan, around, inputs: &inputs, stages: &stages };
+    let units = schedule::run_units(&job).await;
+    let mut outcome = BuildOutcome::of_units(units, around.interrupt.is_cancelled());
+    if outcome.is_built() {
+        outcome.delivered = deliver::deliver(plan, &outcome.units, stages, around).await;
+    }
+    Ok(outcome)
+}
+
+/// Asks every registry that will be pushed to whether it is there and lets us.
+async fn check_registries(plan: &BuildPlan, around: &Surroundings) -> Result<(), PrepareError> {
+    for step in &plan.merge {
+        if let MergeStep::Publish { repositories, .. } = step {
+            check_push(&around.registries, repositories).await.map_err(PrepareError::Registry)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! A session that is open: its id, and the one way to end it.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::buildkit::session::{Services, Session};
+use crate::buildkit::{Connection, SessionOpen};
+
+use super::error::{PrepareError, UnitError};
+
+/// How long the end of a session is waited for; what is then left is dropped.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+
+/// A session served on a connection until it is closed or dropped.
+pub(super) struct OpenSession {
+    /// The session's id, for the Solves that use it.
+    pub(super) id: String,
+    close: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl OpenSession {
+    /// Opens a session with these services; it is registered when this returns.
+    pub(super) async fn open(
+        connection: &Connection,
+        shared_key: &str,
+        services: Services,
+    ) -> Result<Self, UnitError> {
+        let session = Session::new(shared_key, services).map_err(PrepareError::Random)?;
+        let open = SessionOpen {
+            id: session.id.clone(),
+            shared_key: session.shared_key.clone(),
+            methods: session.methods(),
+        };
+        let pipe = connection.open_session(&open).await?;
+        let liveness = connection.line().liveness.clone();
+        let close = CancellationToken::new();
+        let closed = close.clone();
+        let task = tokio::spawn(async move {
+            let end = session.serve(pipe, move || liveness.touch(), closed).await;
+            tracing::debug!(?end, "session ended");
+        });
+        Ok(OpenSession { id: open.id, close, task })
+    }
+
+    /// Ends the session; call it only when no Solve uses it any more.
+    pub(super) async fn close(mut self) {
+        self.close.cancel();
+        if timeout(CLOSE_LIMIT, &mut self.task).await.is_err() {
+            tracing::debug!(id = self.id, "session did not end in time");
+        }
+    }
+}
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,164 @@
+//! One unit: a session, a Solve and its status, each ended on every way out.
+//!
+//! The session opens before the Solve and closes after it; the status outlives the Solve.
+//! Dropping the Solve is what cancels a build on its daemon.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+use crate::buildkit::session::{Services, random_id};
+use crate::buildkit::solve::SolveSpec;
+use crate::buildkit::{Connection, SILENCE_LIMIT};
+use crate::event::{Event, UnitId};
+use crate::unit::{BuildUnit, UnitOutput};
+
+use super::daemon::Daemon;
+use super::error::{PrepareError, UnitError};
+use super::lower::{self, Names};
+use super::schedule::Job;
+use super::session::OpenSession;
+
+/// How often moved bytes are told.
+const TRANSFER_TICK: Duration = Duration::from_millis(250);
+
+/// A unit's try, and what came of it.
+pub(super) struct Attempt {
+    /// The id of its Solve; empty when there was none.
+    pub(super) reference: String,
+    pub(super) result: Result<UnitOutput, UnitError>,
+}
+
+impl Attempt {
+    /// One that never began.
+    pub(super) fn cancelled() -> Self {
+        Attempt { reference: String::new(), result: Err(UnitError::Cancelled) }
+    }
+}
+
+/// Builds one unit on its daemon.
+pub(super) async fn run(
+    job: &Job<'_>,
+    unit: &BuildUnit,
+    daemon: &Daemon,
+    cancel: &CancellationToken,
+) -> Attempt {
+    let reference = match random_id() {
+        Ok(reference) => reference,
+        Err(error) => {
+            let result = Err(PrepareError::Random(error).into());
+            return Attempt { reference: String::new(), result };
+        }
+    };
+    let result = build(job, unit, daemon, &reference, cancel).await;
+    Attempt { reference, result }
+}
+
+async fn build(
+    job: &Job<'_>,
+    unit: &BuildUnit,
+    daemon: &Daemon,
+    reference: &str,
+    cancel: &CancellationToken,
+) -> Result<UnitOutput, UnitError> {
+    let received = Arc::new(AtomicU64::new(0));
+    let services = services(job, unit, daemon, &received)?;
+    let opening = OpenSession::open(&daemon.connection, &job.around.shared_key, services);
+    let session = tokio::select! {
+        session = opening => session?,
+        () = cancel.cancelled() => return Err(UnitError::Cancelled),
+    };
+    let names = Names { reference: reference.to_owned(), session: session.id.clone() };
+    let target = daemon.target(job.inputs, job.around);
+    let spec = lower::solve_spec(job.request, unit, &target, &names)?;
+    let traffic = Traffic {
+        unit: unit.id,
+        sent: Arc::clone(&daemon.sent),
+        received,
+        events: job.around.events.clone(),
+    };
+    let verdict = tokio::select! {
+        verdict = solve(&daemon.connection, &spec, unit.id, &job.around.events, cancel) => verdict,
+        () = traffic.tell() => unreachable_pending(),
+    };
+    traffic.tell_rest();
+    session.close().await;
+    job.stages.check(unit, verdict, &daemon.connection)
+}
+
+/// `Traffic::tell` never completes; the select above needs a value all the same.
+fn unreachable_pending() -> Result<UnitOutput, UnitError> {
+    Err(UnitError::Cancelled)
+}
+
+/// Sends the Solve and follows its status; comes back when both are over.
+async fn solve(
+    connection: &Connection,
+    spec: &SolveSpec,
+    unit: UnitId,
+    events: &UnboundedSender<Event>,
+    cancel: &CancellationToken,
+) -> Result<UnitOutput, UnitError> {
+    let told = events.clone();
+    let status = connection.follow(&spec.reference, move |update| {
+        drop(told.send(Event::Status { unit, update }));
+    });
+    let verdict = tokio::select! {
+        solved = connection.solve(spec) => solved
+            .map(|output| UnitOutput { response: output.exporter_response })
+            .map_err(UnitError::Solve),
+        () = cancel.cancelled() => Err(UnitError::Cancelled),
+        () = connection.silence() => Err(UnitError::Silent {
+            endpoint: connection.endpoint().to_owned(),
+            after: SILENCE_LIMIT,
+        }),
+    };
+    status.finish(&verdict.as_ref().map(drop).map_err(drop)).await;
+    verdict
+}
+
+/// What this unit's daemon may ask of the client.
+fn services(
+    job: &Job<'_>,
+    unit: &BuildUnit,
+    daemon: &Daemon,
+    received: &Arc<AtomicU64>,
+) -> Result<Services, UnitError> {
+    let around = job.around;
+    let services = Services::new()
+        .auth(Arc::clone(&around.credentials), around.tokens.clone())
+        .secrets(around.secrets.clone());
+    // Also where a shared session has the context: a frontend older than 0.16 asks here.
+    let services = job.inputs.serve(services, &daemon.sent)?;
+    Ok(job.stages.serve(services, unit, received))
+}
+
+/// Tells how many bytes have moved since it was told last.
+struct Traffic {
+    unit: UnitId,
+    sent: Arc<AtomicU64>,
+    received: Arc<AtomicU64>,
+    events: UnboundedSender<Event>,
+}
+
+impl Traffic {
+    async fn tell(&self) {
+        let mut ticks = tokio::time::interval(TRANSFER_TICK);
+        loop {
+            ticks.tick().await;
+            self.tell_rest();
+        }
+    }
+
+    /// Units of one daemon share the count of what was sent: who tells first takes it.
+    fn tell_rest(&self) {
+        let sent = self.sent.swap(0, Ordering::Relaxed);
+        let received = self.received.swap(0, Ordering::Relaxed);
+        if sent + received > 0 {
+            drop(self.events.send(Event::Transfer { unit: self.unit, sent, received }));
+        }
+    }
+}
