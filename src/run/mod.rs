@@ -12,6 +12,8 @@ mod lower;
 mod outcome;
 mod receive;
 mod schedule;
+mod session;
+mod tokens;
 mod unit;
 
 use std::collections::BTreeMap;
@@ -33,6 +35,7 @@ use crate::unit::MergeStep;
 
 pub use error::{DeliverError, PrepareError, UnitError};
 pub use outcome::{BuildOutcome, Delivered, UnitReport};
+pub use tokens::RegistryTokens;
 
 /// Everything around a build that its plan does not say.
 #[derive(Clone)]

@@ -3,6 +3,7 @@
 //! The session opens before the Solve and closes after it; the status outlives the Solve.
 //! Dropping the Solve is what cancels a build on its daemon.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -82,16 +83,11 @@ async fn build(
     };
     let verdict = tokio::select! {
         verdict = solve(&daemon.connection, &spec, unit.id, &job.around.events, cancel) => verdict,
-        () = traffic.tell() => unreachable_pending(),
+        never = traffic.tell() => match never {},
     };
     traffic.tell_rest();
     session.close().await;
     job.stages.check(unit, verdict, &daemon.connection)
-}
-
-/// `Traffic::tell` never completes; the select above needs a value all the same.
-fn unreachable_pending() -> Result<UnitOutput, UnitError> {
-    Err(UnitError::Cancelled)
 }
 
 /// Sends the Solve and follows its status; comes back when both are over.
@@ -145,7 +141,8 @@ struct Traffic {
 }
 
 impl Traffic {
-    async fn tell(&self) {
+    /// Tells again and again, for as long as it is polled.
+    async fn tell(&self) -> Infallible {
         let mut ticks = tokio::time::interval(TRANSFER_TICK);
         loop {
             ticks.tick().await;

@@ -1,0 +1,71 @@
+//! The plan, as text for people and as JSON for programs.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::plan::BuildPlan;
+use crate::unit::MergeStep;
+
+/// The plan as JSON; the form is documented in README.
+#[derive(Debug, Serialize)]
+struct PlanJson<'a> {
+    builder: &'a str,
+    units: Vec<UnitJson<'a>>,
+    results: Vec<String>,
+    warnings: &'a [String],
+}
+
+#[derive(Debug, Serialize)]
+struct UnitJson<'a> {
+    platform: String,
+    node: &'a str,
+    why: &'a str,
+}
+
+/// One line for each platform: where it is built, and why there.
+pub(super) fn text(builder: &str, plan: &BuildPlan) -> String {
+    let platforms: Vec<String> = plan.units.iter().map(|unit| unit.platform.to_string()).collect();
+    let width = platforms.iter().map(String::len).max().unwrap_or_default();
+    let mut text = String::new();
+    for (unit, platform) in plan.units.iter().zip(&platforms) {
+        let _ = writeln!(text, "{platform:width$}  on {builder}/{} ({})", unit.node, unit.why);
+    }
+    for result in plan.merge.iter().map(result) {
+        let _ = writeln!(text, "then {result}");
+    }
+    text
+}
+
+/// The plan as one JSON object.
+pub(super) fn json(builder: &str, plan: &BuildPlan) -> serde_json::Result<String> {
+    let units = plan
+        .units
+        .iter()
+        .map(|unit| UnitJson {
+            platform: unit.platform.to_string(),
+            node: &unit.node,
+            why: &unit.why,
+        })
+        .collect();
+    let results = plan.merge.iter().map(result).collect();
+    let plan = PlanJson { builder, units, results, warnings: &plan.warnings };
+    Ok(serde_json::to_string_pretty(&plan)? + "\n")
+}
+
+/// What a merge step leaves behind, as a phrase.
+fn result(step: &MergeStep) -> String {
+    match step {
+        MergeStep::Publish { repositories, tags, .. } => {
+            let names = if tags.is_empty() { repositories } else { tags };
+            let names: Vec<String> = names.iter().map(|name| name.familiar()).collect();
+            match tags.is_empty() {
+                true => format!("push by digest to {}", names.join(", ")),
+                false => format!("publish {}", names.join(", ")),
+            }
+        }
+        MergeStep::Local { dest, .. } => format!("write files below {}", dest.display()),
+        MergeStep::File { dest: Some(dest), .. } => format!("write {}", dest.display()),
+        MergeStep::File { dest: None, .. } => "write to stdout".to_owned(),
+    }
+}
