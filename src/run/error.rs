@@ -1,11 +1,9 @@
 //! Why a build could not start, why a unit failed, and why a result was not delivered.
 
 use std::io;
-use std::time::Duration;
 
 use crate::buildkit::session::IdError;
-use crate::buildkit::solve::SolveError;
-use crate::buildkit::{ConnectError, OpenSessionError};
+use crate::buildkit::{ConnectError, OpenSessionError, SolveError, SolveErrorKind};
 use crate::builder::DriverError;
 use crate::merge::local::LocalError;
 use crate::merge::registry::{PublishError, PushedError};
@@ -59,14 +57,6 @@ pub enum UnitError {
     /// The daemon refused or failed the build, or was lost while it ran.
     #[error(transparent)]
     Solve(#[from] SolveError),
-    /// The daemon fell silent.
-    #[error("{endpoint} has been silent for {} s: it is frozen, or the way to it is cut", after.as_secs())]
-    Silent {
-        /// The daemon's endpoint.
-        endpoint: String,
-        /// How long it was silent.
-        after: Duration,
-    },
     /// What the daemon sent could not be written on this machine.
     #[error("cannot write what was built")]
     Write(#[source] WriteError),
@@ -104,8 +94,8 @@ impl UnitError {
     /// Whether the daemon or the way to it was lost, so that another one might succeed.
     pub fn is_infrastructure(&self) -> bool {
         match self {
-            UnitError::Connect(_) | UnitError::Session(_) | UnitError::Silent { .. } => true,
-            UnitError::Solve(error) => error.is_lost(),
+            UnitError::Connect(_) | UnitError::Session(_) => true,
+            UnitError::Solve(error) => error.kind == SolveErrorKind::Lost,
             _ => false,
         }
     }

@@ -4,16 +4,18 @@
 //! Dropping the Solve is what cancels a build on its daemon.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::buildkit::session::{Services, random_id};
 use crate::buildkit::solve::SolveSpec;
-use crate::buildkit::{Connection, SILENCE_LIMIT};
+use crate::buildkit::Connection;
 use crate::event::{Event, UnitId};
 use crate::unit::{BuildUnit, UnitOutput};
 
@@ -25,6 +27,10 @@ use super::session::OpenSession;
 
 /// How often moved bytes are told.
 const TRANSFER_TICK: Duration = Duration::from_millis(250);
+/// How long the last progress of a cancelled build is waited for; the user wants to go.
+const CANCELLED_GRACE: Duration = Duration::from_millis(500);
+/// How long the last progress of any other build is waited for, whatever still comes.
+const STATUS_LIMIT: Duration = Duration::from_secs(15);
 
 /// A unit's try, and what came of it.
 pub(super) struct Attempt {
@@ -90,7 +96,7 @@ async fn build(
     job.stages.check(unit, verdict, &daemon.connection)
 }
 
-/// Sends the Solve and follows its status; comes back when both are over.
+/// Sends the Solve and follows its progress; comes back when both are over.
 async fn solve(
     connection: &Connection,
     spec: &SolveSpec,
@@ -98,21 +104,34 @@ async fn solve(
     events: &UnboundedSender<Event>,
     cancel: &CancellationToken,
 ) -> Result<UnitOutput, UnitError> {
-    let told = events.clone();
-    let status = connection.follow(&spec.reference, move |update| {
-        drop(told.send(Event::Status { unit, update }));
+    let solved = CancellationToken::new();
+    let mut follow = pin!(connection.follow(&spec.reference, solved.clone(), |update| {
+        drop(events.send(Event::Status { unit, update }));
+    }));
+    let mut verdict = pin!(async {
+        tokio::select! {
+            solved = connection.solve(spec) => solved
+                .map(|output| UnitOutput { response: output.response })
+                .map_err(UnitError::Solve),
+            () = cancel.cancelled() => Err(UnitError::Cancelled),
+        }
     });
-    let verdict = tokio::select! {
-        solved = connection.solve(spec) => solved
-            .map(|output| UnitOutput { response: output.exporter_response })
-            .map_err(UnitError::Solve),
-        () = cancel.cancelled() => Err(UnitError::Cancelled),
-        () = connection.silence() => Err(UnitError::Silent {
-            endpoint: connection.endpoint().to_owned(),
-            after: SILENCE_LIMIT,
-        }),
+    let mut followed = None;
+    let verdict = loop {
+        tokio::select! {
+            verdict = &mut verdict => break verdict,
+            end = &mut follow, if followed.is_none() => followed = Some(end),
+        }
     };
-    status.finish(&verdict.as_ref().map(drop).map_err(drop)).await;
+    solved.cancel();
+    if followed.is_none() {
+        let grace = if cancel.is_cancelled() { CANCELLED_GRACE } else { STATUS_LIMIT };
+        followed = timeout(grace, follow).await.ok();
+    }
+    // Progress that cannot be followed is a loss for the display only: the Solve's word counts.
+    if let Some(Err(error)) = followed {
+        tracing::debug!(%error, "progress ended early");
+    }
     verdict
 }
 

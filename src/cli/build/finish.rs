@@ -1,0 +1,193 @@
+//! What the user is left with: errors with their causes, files with digests, one line on
+//! stdout, and the exit code.
+
+use std::error::Error;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::buildkit::render_excerpt;
+use crate::event::UnitLabel;
+use crate::progress::{Mode, State, failure_report};
+use crate::run::{BuildOutcome, DeliverError, Delivered, PrepareError, UnitError};
+use crate::unit::BuildUnit;
+
+use super::super::app::App;
+use super::super::error::{CliError, CommandResult, chain};
+use super::super::exit::Exit;
+use super::args::BuildArgs;
+use super::execute::Executed;
+use super::metadata::{Image, metadata};
+
+/// Reports what came of the build, and returns the exit code.
+pub(super) fn finish(
+    executed: Executed,
+    builder: &str,
+    args: &BuildArgs,
+    mode: Mode,
+    app: &App,
+) -> CommandResult {
+    let outcome = match executed.outcome {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(PrepareError::Interrupted)) | None => return Ok(interrupted(app)),
+        Some(Err(error)) => return Err(prepare_error(error)),
+    };
+    let progress = &executed.progress;
+    if let Some(path) = &args.metadata_file {
+        let json = metadata(builder, &outcome, progress);
+        write_json(&app.path(path), &json)?;
+    }
+    let mut exits = Vec::new();
+    for (unit, error) in outcome.failures() {
+        app.say(&unit_failure(unit, error, progress));
+        exits.push(unit_exit(error));
+    }
+    for delivered in &outcome.delivered {
+        exits.extend(report_delivery(delivered, app));
+    }
+    if outcome.interrupted {
+        exits.push(interrupted(app));
+    }
+    let exit = Exit::worst(exits);
+    if exit == Exit::Done {
+        hand_out(&outcome, args, mode, app)?;
+    }
+    Ok(exit)
+}
+
+/// The digest to whom it was promised: the file, and stdout.
+fn hand_out(
+    outcome: &BuildOutcome,
+    args: &BuildArgs,
+    mode: Mode,
+    app: &App,
+) -> Result<(), CliError> {
+    let Some(image) = Image::of(outcome) else { return Ok(()) };
+    if let Some(path) = &args.iidfile {
+        let id = image.config.as_ref().unwrap_or(&image.digest);
+        write_atomically(&app.path(path), id.as_bytes())?;
+    }
+    if mode == Mode::Quiet {
+        let line = format!("{}\n", image.digest);
+        app.print(&line).map_err(|error| CliError::new(Exit::Publish, error))?;
+    }
+    Ok(())
+}
+
+fn interrupted(app: &App) -> Exit {
+    app.say("ERROR: interrupted; the builds were cancelled on their nodes\n");
+    Exit::Interrupted
+}
+
+/// The log's end, the Dockerfile's lines, then the error itself with platform and node.
+fn unit_failure(unit: &BuildUnit, error: &UnitError, progress: &State) -> String {
+    let label = UnitLabel {
+        unit: unit.id,
+        platform: Some(unit.platform.clone()),
+        node: unit.node.clone(),
+        instance: None,
+    };
+    let mut text = String::new();
+    let mut hint = None;
+    if let UnitError::Solve(solve) = error {
+        text += &failure_report(progress, unit.id, solve.details.vertex.as_deref());
+        for source in &solve.details.sources {
+            text += &render_excerpt(source);
+        }
+        hint = solve.hint();
+    }
+    text += &format!("ERROR: {label}: {}\n", chain(error));
+    if let Some(hint) = hint.or_else(|| unit_hint(error)) {
+        text += &format!("hint: {hint}\n");
+    }
+    text
+}
+
+fn unit_hint(error: &UnitError) -> Option<String> {
+    match error {
+        UnitError::Connect(error) => error.hint(),
+        _ => None,
+    }
+}
+
+fn unit_exit(error: &UnitError) -> Exit {
+    match error {
+        _ if error.is_infrastructure() => Exit::Infrastructure,
+        UnitError::Solve(_) => Exit::BuildFailed,
+        UnitError::Driver(_) | UnitError::Lacks { .. } => Exit::Config,
+        UnitError::Gateway(_) => Exit::Usage,
+        UnitError::Write(_) => Exit::Publish,
+        UnitError::Incomplete { .. } => Exit::Infrastructure,
+        _ => Exit::Internal,
+    }
+}
+
+fn prepare_error(error: PrepareError) -> CliError {
+    let (exit, hint) = match &error {
+        PrepareError::Context(_) => (Exit::Usage, None),
+        PrepareError::Registry(error) => (Exit::Publish, error.advice()),
+        PrepareError::Destination(_) => (Exit::Publish, None),
+        _ => (Exit::Internal, None),
+    };
+    let error = CliError::new(exit, error);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// Says what was not delivered; names that did move are listed beside those that did not.
+fn report_delivery(delivered: &Result<Delivered, DeliverError>, app: &App) -> Option<Exit> {
+    match delivered {
+        Ok(Delivered::Published(published)) if !published.unmoved.is_empty() => {
+            for (name, error) in &published.unmoved {
+                let text = CliError::new(Exit::Publish, format!("{name} was not moved: {}", chain(error)));
+                let text = error.advice().into_iter().fold(text, CliError::hint);
+                app.say(&text.render());
+            }
+            let moved: Vec<String> = published.moved.iter().map(ToString::to_string).collect();
+            if !moved.is_empty() {
+                app.say(&format!("moved: {}\n", moved.join(", ")));
+            }
+            Some(Exit::Publish)
+        }
+        Ok(_) => None,
+        Err(DeliverError::Skipped) => Some(Exit::Publish),
+        Err(error) => {
+            let hint = match error {
+                DeliverError::Publish(error) => error.advice(),
+                _ => None,
+            };
+            let text = CliError::new(Exit::Publish, chain(error));
+            app.say(&hint.into_iter().fold(text, CliError::hint).render());
+            Some(Exit::Publish)
+        }
+    }
+}
+
+fn write_json(path: &Path, json: &Value) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(json)
+        .map_err(|error| CliError::new(Exit::Internal, error))?;
+    write_atomically(path, format!("{text}\n").as_bytes())
+}
+
+/// Writes the file whole or not at all.
+fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    let failed = |source: std::io::Error| {
+        let error = NotWritten { path: path.to_owned(), source: Box::new(source) };
+        CliError::new(Exit::Publish, error)
+    };
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    std::io::Write::write_all(&mut file, bytes).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// A file of the command line that was not written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}", path.display())]
+struct NotWritten {
+    path: std::path::PathBuf,
+    source: Box<dyn Error + Send + Sync>,
+}

@@ -1,0 +1,154 @@
+//! The metadata file: buildx's keys, and of each platform where and how it was built.
+//!
+//! Pure; `finish` writes the file. The form is versioned by `mbuild.version`.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::digest::Digest;
+use crate::oci::Descriptor;
+use crate::progress::State;
+use crate::run::{BuildOutcome, UnitReport};
+
+/// The version of everything under `mbuild.`.
+const VERSION: u32 = 1;
+
+/// What is said of one platform.
+#[derive(Debug, Default, Serialize)]
+struct PlatformJson {
+    node: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    #[serde(rename = "ref", skip_serializing_if = "String::is_empty")]
+    reference: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<Digest>,
+    attestations: Vec<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completed: Option<Timestamp>,
+    steps: Steps,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Steps {
+    total: usize,
+    cached: usize,
+}
+
+/// The image that stands for the whole build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Image {
+    /// The digest under the tags.
+    pub(super) digest: String,
+    /// The config's digest, when there is one manifest.
+    pub(super) config: Option<String>,
+    descriptor: Option<Value>,
+    names: Option<String>,
+}
+
+impl Image {
+    /// Finds the image of a successful build; `None` when it made none.
+    pub(super) fn of(outcome: &BuildOutcome) -> Option<Self> {
+        let single = match &outcome.units[..] {
+            [unit] => unit.result.as_ref().ok().map(|output| &output.response),
+            _ => None,
+        };
+        let config = single.and_then(|keys| keys.get("containerimage.config.digest")).cloned();
+        if let Some(published) = outcome.published() {
+            let names: Vec<String> = published.moved.iter().map(ToString::to_string).collect();
+            return Some(Image {
+                digest: published.root.digest.to_string(),
+                config,
+                descriptor: serde_json::to_value(&published.root).ok(),
+                names: (!names.is_empty()).then(|| names.join(",")),
+            });
+        }
+        if !outcome.is_built() {
+            return None;
+        }
+        let keys = &outcome.units.first()?.result.as_ref().ok()?.response;
+        Some(Image {
+            digest: keys.get("containerimage.digest")?.clone(),
+            config,
+            descriptor: keys.get("containerimage.descriptor").and_then(|text| decode(text)),
+            names: keys.get("image.name").cloned(),
+        })
+    }
+}
+
+/// The whole file; digests are there only of what succeeded.
+pub(super) fn metadata(builder: &str, outcome: &BuildOutcome, progress: &State) -> Value {
+    let mut root = Map::new();
+    if let Some(image) = Image::of(outcome) {
+        root.insert("containerimage.digest".to_owned(), json!(image.digest));
+        let optional = [
+            ("containerimage.config.digest", image.config.map(Value::from)),
+            ("containerimage.descriptor", image.descriptor),
+            ("image.name", image.names.map(Value::from)),
+        ];
+        for (key, value) in optional {
+            if let Some(value) = value {
+                root.insert(key.to_owned(), value);
+            }
+        }
+    }
+    if let Some(unit) = outcome.units.iter().find(|unit| !unit.reference.is_empty()) {
+        let reference = format!("{builder}/{}/{}", unit.unit.node, unit.reference);
+        root.insert("buildx.build.ref".to_owned(), json!(reference));
+    }
+    root.insert("mbuild.version".to_owned(), json!(VERSION));
+    let platforms: Map<String, Value> = outcome
+        .units
+        .iter()
+        .filter_map(|report| {
+            let value = serde_json::to_value(platform(report, outcome, progress)).ok()?;
+            Some((report.unit.platform.to_string(), value))
+        })
+        .collect();
+    root.insert("mbuild.platforms".to_owned(), Value::Object(platforms));
+    Value::Object(root)
+}
+
+fn platform(report: &UnitReport, outcome: &BuildOutcome, progress: &State) -> PlatformJson {
+    let summary = progress.summary(report.unit.id);
+    let mut json = PlatformJson {
+        node: report.unit.node.clone(),
+        instance: report.instance.clone(),
+        reference: report.reference.clone(),
+        started: summary.started,
+        completed: summary.completed,
+        steps: Steps { total: summary.steps_total, cached: summary.steps_cached },
+        ..PlatformJson::default()
+    };
+    // A failed build has left nothing under any name, so no digest of it is of use.
+    let Some(output) = report.result.as_ref().ok().filter(|_| outcome.is_built()) else {
+        return json;
+    };
+    let answered = |key: &str| output.response.get(key).and_then(|text| text.parse().ok());
+    json.config = answered("containerimage.config.digest");
+    json.manifest = answered("containerimage.digest");
+    if let Some(published) = outcome.published() {
+        let own = |entry: &&Descriptor| entry.known_platform().as_ref() == Some(&report.unit.platform);
+        if let Some(entry) = published.entries.iter().find(own) {
+            json.manifest = Some(entry.digest);
+            json.attestations = published
+                .entries
+                .iter()
+                .filter(|other| other.attests() == Some(entry.digest))
+                .map(|other| other.digest)
+                .collect();
+        }
+    }
+    json
+}
+
+fn decode(base64: &str) -> Option<Value> {
+    use base64::Engine;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(base64).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
