@@ -1,3 +1,5 @@
 //! The `mbuild` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    mbuild::cli::main()
+}

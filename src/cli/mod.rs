@@ -1,7 +1,109 @@
 //! The command line: the only layer that prints, exits and looks at the process.
+//!
+//! [`main`] is the program. A subcommand has a file of its own: its arguments, and `run`.
 
 pub mod app;
 pub mod build;
+pub mod context;
 pub mod error;
 pub mod exit;
 mod words;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use app::{App, Global};
+use error::{CliError, CommandResult};
+use exit::Exit;
+
+/// Build container images natively for each platform, on BuildKit nodes of its own kind
+#[derive(Debug, Parser)]
+#[command(name = "mbuild", version, max_term_width = 100, subcommand_required = false)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build an image, or files, for one or several platforms; the word may be left out
+    #[command(visible_alias = "b")]
+    Build(Box<build::BuildArgs>),
+    /// List what a build would send to its nodes
+    Context(context::ContextArgs),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let mut command = Cli::command();
+    let names: Vec<String> = command
+        .get_subcommands()
+        .flat_map(|sub| sub.get_name_and_visible_aliases().into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .chain(["help".to_owned()])
+        .collect();
+    let words = words::with_subcommand(std::env::args_os().collect(), &names);
+    let cli = match command.try_get_matches_from_mut(words).and_then(|m| Cli::from_arg_matches(&m)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are data; everything else is a usage error.
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            drop(error.print());
+            return ExitCode::from(code as u8);
+        }
+    };
+    let exit = start(cli);
+    ExitCode::from(exit as u8)
+}
+
+fn start(cli: Cli) -> Exit {
+    let app = match App::of_process(cli.global) {
+        Ok(app) => app,
+        Err(_) => return Exit::Internal,
+    };
+    let Some(command) = cli.command else {
+        drop(Cli::command().print_help());
+        return Exit::Done;
+    };
+    let result = match rustls::crypto::ring::default_provider().install_default() {
+        Ok(()) => in_runtime(&command, &app),
+        Err(_) => Err(CliError::new(Exit::Internal, "the TLS library was set up twice")),
+    };
+    result.unwrap_or_else(|error| {
+        app.say(&error.render());
+        error.exit
+    })
+}
+
+fn in_runtime(command: &Command, app: &App) -> CommandResult {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(Exit::Internal, error))?;
+    let result = runtime.block_on(dispatch(command, app));
+    // A thread that still reads a dead file system must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+async fn dispatch(command: &Command, app: &App) -> CommandResult {
+    match command {
+        Command::Build(args) => build::run(args, &settings(app)?, app).await,
+        Command::Context(args) => context::run(args, app),
+    }
+}
+
+/// Reads the configuration.
+fn settings(app: &App) -> Result<crate::config::Settings, CliError> {
+    let lookup = crate::config::Lookup {
+        flag: app.global.config.as_deref(),
+        env: &app.env,
+        cwd: &app.cwd,
+    };
+    crate::config::load(&lookup).map_err(|error| {
+        let hint = error.hint();
+        hint.into_iter().fold(CliError::config(error), CliError::hint)
+    })
+}

@@ -2,6 +2,8 @@
 //! stdout, and the exit code.
 
 use std::error::Error;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::Value;
@@ -178,7 +180,11 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
         CliError::new(Exit::Publish, error)
     };
     let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    let mut file = tempfile::Builder::new()
+        // As any file the user makes: the umask takes away from this.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(dir)
+        .map_err(failed)?;
     std::io::Write::write_all(&mut file, bytes).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())

@@ -1,8 +1,106 @@
 //! `mbuild build`: from flags to a digest.
+//!
+//! [`run`] is the table of contents: what was typed becomes a request, the request a plan,
+//! the plan an outcome, and the outcome an exit code.
 
 mod args;
+mod execute;
+mod finish;
+mod metadata;
+mod place;
 mod resolve;
+mod secrets;
+mod show;
 mod source;
 mod stdin;
+mod surroundings;
 
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::progress::{Display, Mode, choose};
+
+use super::app::App;
+use super::error::{CliError, CommandResult};
+use super::exit::Exit;
 pub use args::BuildArgs;
+
+/// Builds what the flags describe.
+pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> CommandResult {
+    for flag in args.ignored.given() {
+        app.warn(&format!("{flag} does nothing: BuildKit has no such option"));
+    }
+    let display = display(args, settings, app)?;
+    let around = surroundings::Prepared::new(settings, app);
+    let source = source::find(&args.context, args.file.as_deref(), app)?;
+    let mut request = resolve::resolve(
+        args,
+        &source,
+        &resolve::Surroundings {
+            app,
+            proxies: around.proxies(settings).await?.as_ref(),
+            platforms: &settings.build.platforms,
+            allow_emulation: settings.allow_emulation == Some(true),
+        },
+    )?;
+    let secrets = secrets::resolve(&request.secrets, app)?;
+    let placed = place::place(&mut request, settings, app).await?;
+    let builder = placed.builder.name.clone();
+    if args.dry_run {
+        return dry_run(args, &builder, &placed.plan, app);
+    }
+    if matches!(display.mode, Mode::Tty | Mode::Plain) {
+        app.say(&show::text(&builder, &placed.plan));
+    }
+    if let Some(path) = &args.iidfile {
+        // What an earlier build left must not pass for this one's.
+        drop(std::fs::remove_file(app.path(path)));
+    }
+    let (events, received, interrupt) = execute::channels();
+    let surroundings = around.for_run(placed.builder, placed.open, secrets, &request, events, interrupt);
+    let (request, plan) = (Arc::new(request), Arc::new(placed.plan));
+    let executed = execute::execute(request, plan, surroundings, received, display)
+        .await
+        .map_err(|error| CliError::new(Exit::Internal, error))?;
+    finish::finish(executed, &builder, args, display.mode, app)
+}
+
+fn dry_run(
+    args: &BuildArgs,
+    builder: &str,
+    plan: &crate::plan::BuildPlan,
+    app: &App,
+) -> CommandResult {
+    let internal = |error: Box<dyn std::error::Error + Send + Sync>| {
+        CliError::new(Exit::Internal, error)
+    };
+    let text = match args.format.as_str() {
+        "text" => show::text(builder, plan),
+        "json" => show::json(builder, plan).map_err(|error| internal(error.into()))?,
+        other => {
+            return Err(CliError::usage(format!("--format {other}: it is text or json")));
+        }
+    };
+    plan.warnings.iter().for_each(|warning| app.warn(warning));
+    app.print(&text).map_err(|error| internal(error.into()))?;
+    Ok(Exit::Done)
+}
+
+/// How progress is shown: the flag, else the environment, else the configuration.
+fn display(args: &BuildArgs, settings: &Settings, app: &App) -> Result<Display, CliError> {
+    let parse = |text: &str| text.parse::<Mode>().map_err(CliError::usage);
+    let asked = match (args.progress.as_deref().map(parse).transpose()?, args.quiet) {
+        (None | Some(Mode::Auto | Mode::Quiet), true) => Mode::Quiet,
+        (Some(other), true) => {
+            return Err(CliError::usage(format!("--quiet and --progress {other} exclude each other")));
+        }
+        (Some(Mode::Auto) | None, false) => {
+            let default = app.var("BUILDKIT_PROGRESS").or(settings.build.progress.as_deref());
+            default.map(parse).transpose()?.unwrap_or(Mode::Auto)
+        }
+        (Some(mode), false) => mode,
+    };
+    let no_color = app.var("NO_COLOR").is_some();
+    choose(asked, app.stderr_is_terminal, no_color, app.env.get("TERM").map(String::as_str))
+        .map_err(CliError::usage)
+}

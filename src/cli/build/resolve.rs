@@ -24,6 +24,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) app: &'a App,
     /// The proxies of docker's configuration, which become build arguments.
     pub(super) proxies: Option<&'a ProxySettings>,
+    /// The configuration's platforms, for when nothing else names any.
+    pub(super) platforms: &'a [Platform],
     /// What the configuration says of emulation.
     pub(super) allow_emulation: bool,
 }
@@ -43,7 +45,7 @@ pub(super) fn resolve(
     Ok(BuildRequest {
         context: source.context.clone(),
         dockerfile: source.dockerfile.clone(),
-        platforms: platforms(args, around.app)?,
+        platforms: platforms(args, around)?,
         tags: tags(args)?,
         outputs,
         frontend: frontend(args, around)?,
@@ -65,17 +67,13 @@ fn has_no_image(output: &OutputSpec) -> bool {
     matches!(output.kind, OutputKind::Local | OutputKind::Tar)
 }
 
-fn platforms(args: &BuildArgs, app: &App) -> Result<Vec<Platform>, CliError> {
-    let by_default: Vec<String> = app
-        .var("DOCKER_DEFAULT_PLATFORM")
-        .map(str::to_owned)
-        .into_iter()
-        .collect();
-    let given = if args.platform.is_empty() {
-        &by_default
-    } else {
-        &args.platform
-    };
+fn platforms(args: &BuildArgs, around: &Surroundings<'_>) -> Result<Vec<Platform>, CliError> {
+    let by_default: Vec<String> =
+        around.app.var("DOCKER_DEFAULT_PLATFORM").map(str::to_owned).into_iter().collect();
+    let given = if args.platform.is_empty() { &by_default } else { &args.platform };
+    if given.is_empty() {
+        return Ok(around.platforms.to_vec());
+    }
     parse_platforms(given, &Platform::host())
         .map_err(|error| CliError::usage(error).hint("platforms look like linux/arm64"))
 }
