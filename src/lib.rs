@@ -23,5 +23,6 @@ pub mod reference;
 pub mod registry;
 pub mod request;
 pub mod retry;
+pub mod run;
 pub mod tree;
 pub mod unit;

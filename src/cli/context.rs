@@ -62,7 +62,9 @@ pub(super) fn run(args: &ContextArgs, app: &App) -> CommandResult {
     let mut listing = list(&root, exclude).map_err(CliError::usage)?;
     listing.ignore_file = ignore_file;
     if let Some(count) = args.largest {
-        listing.files.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.path.cmp(&b.path)));
+        listing
+            .files
+            .sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.path.cmp(&b.path)));
         listing.files.truncate(count);
     }
     let text = match args.json {
@@ -91,9 +93,17 @@ fn ignore_patterns(
 }
 
 fn list(root: &Path, exclude: Vec<Vec<u8>>) -> Result<Listing, TreeError> {
-    let filter = Filter { exclude, ..Filter::default() };
+    let filter = Filter {
+        exclude,
+        ..Filter::default()
+    };
     let mut view = ContextTree::open(root)?.view(&filter)?;
-    let mut listing = Listing { ignore_file: None, entries: 0, total: 0, files: Vec::new() };
+    let mut listing = Listing {
+        ignore_file: None,
+        entries: 0,
+        total: 0,
+        files: Vec::new(),
+    };
     while let Some(entry) = view.next_entry()? {
         listing.entries += 1;
         // Another name of a file that was listed before is not sent again.
@@ -107,9 +117,17 @@ fn list(root: &Path, exclude: Vec<Vec<u8>>) -> Result<Listing, TreeError> {
         if entry.stat.is_dir() {
             path.push('/');
         } else if !entry.stat.linkname.is_empty() {
-            let _ = write!(path, " -> {}", String::from_utf8_lossy(&entry.stat.linkname));
+            let _ = write!(
+                path,
+                " -> {}",
+                String::from_utf8_lossy(&entry.stat.linkname)
+            );
         }
-        listing.files.push(Row { path, mode: mode(&entry.stat), size });
+        listing.files.push(Row {
+            path,
+            mode: mode(&entry.stat),
+            size,
+        });
     }
     Ok(listing)
 }
@@ -143,7 +161,11 @@ fn mode(stat: &Stat) -> String {
     let mut text = String::from(kind);
     for shift in [6, 3, 0] {
         for (bit, letter) in [(4, 'r'), (2, 'w'), (1, 'x')] {
-            text.push(if stat.mode >> shift & bit != 0 { letter } else { '-' });
+            text.push(if stat.mode >> shift & bit != 0 {
+                letter
+            } else {
+                '-'
+            });
         }
     }
     text

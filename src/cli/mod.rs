@@ -19,7 +19,12 @@ use exit::Exit;
 
 /// Build container images natively for each platform, on BuildKit nodes of its own kind
 #[derive(Debug, Parser)]
-#[command(name = "mbuild", version, max_term_width = 100, subcommand_required = false)]
+#[command(
+    name = "mbuild",
+    version,
+    max_term_width = 100,
+    subcommand_required = false
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -41,15 +46,27 @@ pub fn main() -> ExitCode {
     let mut command = Cli::command();
     let names: Vec<String> = command
         .get_subcommands()
-        .flat_map(|sub| sub.get_name_and_visible_aliases().into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|sub| {
+            sub.get_name_and_visible_aliases()
+                .into_iter()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
         .chain(["help".to_owned()])
         .collect();
     let words = words::with_subcommand(std::env::args_os().collect(), &names);
-    let cli = match command.try_get_matches_from_mut(words).and_then(|m| Cli::from_arg_matches(&m)) {
+    let cli = match command
+        .try_get_matches_from_mut(words)
+        .and_then(|m| Cli::from_arg_matches(&m))
+    {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are data; everything else is a usage error.
-            let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let code = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
             drop(error.print());
             return ExitCode::from(code as u8);
         }
@@ -69,7 +86,10 @@ fn start(cli: Cli) -> Exit {
     };
     let result = match rustls::crypto::ring::default_provider().install_default() {
         Ok(()) => in_runtime(&command, &app),
-        Err(_) => Err(CliError::new(Exit::Internal, "the TLS library was set up twice")),
+        Err(_) => Err(CliError::new(
+            Exit::Internal,
+            "the TLS library was set up twice",
+        )),
     };
     result.unwrap_or_else(|error| {
         app.say(&error.render());
@@ -104,6 +124,7 @@ fn settings(app: &App) -> Result<crate::config::Settings, CliError> {
     };
     crate::config::load(&lookup).map_err(|error| {
         let hint = error.hint();
-        hint.into_iter().fold(CliError::config(error), CliError::hint)
+        hint.into_iter()
+            .fold(CliError::config(error), CliError::hint)
     })
 }

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::buildkit::session::Services;
-use crate::buildkit::Connection;
 use crate::builder::Node;
+use crate::buildkit::Connection;
+use crate::buildkit::session::Services;
 use crate::request::BuildRequest;
 use crate::unit::{BuildUnit, ExportKind};
 
 use super::error::UnitError;
+use super::frontend;
 use super::inputs::Inputs;
 use super::session::OpenSession;
 use super::{Surroundings, lower};
-use super::frontend;
 
 /// A daemon that units of this run build on.
 pub(super) struct Daemon {
@@ -38,10 +38,13 @@ impl Daemon {
             Some(answer) => (answer.connection.clone(), answer.instance.clone()),
             None => {
                 let instances = node.instances().await?;
-                let instance = instances.into_iter().next().ok_or_else(|| UnitError::Lacks {
-                    endpoint: format!("node {}", node.name()),
-                    lack: "has no daemon".to_owned(),
-                })?;
+                let instance = instances
+                    .into_iter()
+                    .next()
+                    .ok_or_else(|| UnitError::Lacks {
+                        endpoint: format!("node {}", node.name()),
+                        lack: "has no daemon".to_owned(),
+                    })?;
                 (Connection::open(node.dialer(&instance)?).await?, instance)
             }
         };
@@ -56,7 +59,12 @@ impl Daemon {
                 Some(OpenSession::open(&connection, &around.shared_key, services).await?)
             }
         };
-        Ok(Daemon { connection, instance: instance.name, context, sent })
+        Ok(Daemon {
+            connection,
+            instance: instance.name,
+            context,
+            sent,
+        })
     }
 
     /// What a unit's Solve has to know of this daemon.
@@ -85,7 +93,10 @@ impl Daemon {
 /// Refuses what the daemon would silently do otherwise.
 fn check(connection: &Connection, unit: &BuildUnit) -> Result<(), UnitError> {
     let info = connection.info();
-    let pushes = unit.exports.iter().any(|export| export.kind == ExportKind::Push);
+    let pushes = unit
+        .exports
+        .iter()
+        .any(|export| export.kind == ExportKind::Push);
     if pushes && info.is_docker() && !info.containerd_store() {
         return Err(UnitError::Lacks {
             endpoint: connection.endpoint().to_owned(),

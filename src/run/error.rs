@@ -2,10 +2,9 @@
 
 use std::io;
 
+use crate::builder::DriverError;
 use crate::buildkit::session::IdError;
 use crate::buildkit::{ConnectError, OpenSessionError, SolveError, SolveErrorKind};
-use crate::builder::DriverError;
-use crate::merge::local::LocalError;
 use crate::merge::registry::{PublishError, PushedError};
 use crate::receive::WriteError;
 use crate::registry::RegistryError;
@@ -24,7 +23,7 @@ pub enum PrepareError {
     Registry(#[source] RegistryError),
     /// A destination cannot be written.
     #[error("nothing was built, since the result could not be written")]
-    Destination(#[source] LocalError),
+    Destination(#[source] io::Error),
     /// No temporary file can be made.
     #[error("cannot make a temporary file")]
     Temp(#[source] io::Error),
@@ -112,7 +111,7 @@ pub enum DeliverError {
     Publish(#[from] PublishError),
     /// The files were not moved into place.
     #[error(transparent)]
-    Local(#[from] LocalError),
+    Local(#[from] io::Error),
     /// Left undone because something before it failed.
     #[error("not delivered, since another output failed")]
     Skipped,

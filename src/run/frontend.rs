@@ -66,7 +66,10 @@ pub(super) fn frontend(
     }
     if let Some(session) = &around.context_session {
         set(&format!("local-sessionid:{CONTEXT_MOUNT}"), session.clone());
-        set(&format!("local-sessionid:{DOCKERFILE_MOUNT}"), session.clone());
+        set(
+            &format!("local-sessionid:{DOCKERFILE_MOUNT}"),
+            session.clone(),
+        );
     }
     if let Some(target) = &options.target {
         set("target", target.clone());
@@ -89,10 +92,16 @@ pub(super) fn frontend(
         (false, false) => {}
     }
     if !options.add_hosts.is_empty() {
-        set("add-hosts", add_hosts(&options.add_hosts, around.host_gateway)?);
+        set(
+            "add-hosts",
+            add_hosts(&options.add_hosts, around.host_gateway)?,
+        );
     }
     if !options.ulimits.is_empty() {
-        set("ulimit", attrs::join(options.ulimits.iter().map(ToString::to_string)));
+        set(
+            "ulimit",
+            attrs::join(options.ulimits.iter().map(ToString::to_string)),
+        );
     }
     if let Some(size) = options.shm_size {
         set("shm-size", size.to_string());
@@ -112,12 +121,22 @@ pub(super) fn frontend(
 /// build argument only when the client acts on it.
 fn choose(mut attrs: BTreeMap<String, String>) -> Frontend {
     let Some(syntax) = attrs.get(&format!("build-arg:{SYNTAX_ARG}")).cloned() else {
-        return Frontend { name: "dockerfile.v0", attrs };
+        return Frontend {
+            name: "dockerfile.v0",
+            attrs,
+        };
     };
-    let source = syntax.split_whitespace().next().unwrap_or_default().to_owned();
+    let source = syntax
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     attrs.insert("source".to_owned(), source);
     attrs.insert("cmdline".to_owned(), syntax);
-    Frontend { name: "gateway.v0", attrs }
+    Frontend {
+        name: "gateway.v0",
+        attrs,
+    }
 }
 
 fn add_hosts(entries: &[HostEntry], gateway: Option<IpAddr>) -> Result<String, NoGateway> {
@@ -127,7 +146,9 @@ fn add_hosts(entries: &[HostEntry], gateway: Option<IpAddr>) -> Result<String, N
             (HostAddress::Ip(ip), _) | (HostAddress::Gateway, Some(ip)) => {
                 Ok(format!("{}={ip}", entry.host))
             }
-            (HostAddress::Gateway, None) => Err(NoGateway { host: entry.host.clone() }),
+            (HostAddress::Gateway, None) => Err(NoGateway {
+                host: entry.host.clone(),
+            }),
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(attrs::join(resolved))
@@ -141,7 +162,10 @@ mod tests {
     fn request(options: FrontendOptions) -> BuildRequest {
         BuildRequest {
             context: BuildContext::Directory("/src".into()),
-            dockerfile: Dockerfile::Local { dir: "/src".into(), name: "Dockerfile".to_owned() },
+            dockerfile: Dockerfile::Local {
+                dir: "/src".into(),
+                name: "Dockerfile".to_owned(),
+            },
             platforms: Vec::new(),
             tags: Vec::new(),
             outputs: Vec::new(),
@@ -168,7 +192,11 @@ mod tests {
 
     #[test]
     fn a_plain_build_says_platform_and_file_name_only() {
-        check(&request(FrontendOptions::default()), &Surroundings::default(), &[]);
+        check(
+            &request(FrontendOptions::default()),
+            &Surroundings::default(),
+            &[],
+        );
     }
 
     #[test]
@@ -185,34 +213,47 @@ mod tests {
             cgroup_parent: Some("cg".to_owned()),
             network: Some(Network::None),
         };
-        check(&request(options), &Surroundings::default(), &[
-            "add-hosts=h=10.0.0.1,h=::1",
-            "build-arg:A=1,2",
-            "cgroup-parent=cg",
-            "force-network-mode=none",
-            "image-resolve-mode=pull",
-            "label:l=",
-            "no-cache=a,b",
-            "shm-size=67108864",
-            "target=app",
-            "ulimit=nofile=1024:2048",
-        ]);
+        check(
+            &request(options),
+            &Surroundings::default(),
+            &[
+                "add-hosts=h=10.0.0.1,h=::1",
+                "build-arg:A=1,2",
+                "cgroup-parent=cg",
+                "force-network-mode=none",
+                "image-resolve-mode=pull",
+                "label:l=",
+                "no-cache=a,b",
+                "shm-size=67108864",
+                "target=app",
+                "ulimit=nofile=1024:2048",
+            ],
+        );
     }
 
     #[test]
     fn no_cache_for_all_is_present_and_empty() {
-        let options = FrontendOptions { no_cache: NoCache::All, ..Default::default() };
+        let options = FrontendOptions {
+            no_cache: NoCache::All,
+            ..Default::default()
+        };
         check(&request(options), &Surroundings::default(), &["no-cache="]);
     }
 
     #[test]
     fn units_on_one_daemon_take_the_context_from_a_session_they_share() {
-        let around =
-            Surroundings { context_session: Some("s1".to_owned()), ..Default::default() };
-        check(&request(FrontendOptions::default()), &around, &[
-            "local-sessionid:context=s1",
-            "local-sessionid:dockerfile=s1",
-        ]);
+        let around = Surroundings {
+            context_session: Some("s1".to_owned()),
+            ..Default::default()
+        };
+        check(
+            &request(FrontendOptions::default()),
+            &around,
+            &[
+                "local-sessionid:context=s1",
+                "local-sessionid:dockerfile=s1",
+            ],
+        );
     }
 
     #[test]
@@ -220,7 +261,10 @@ mod tests {
         let mut request = request(FrontendOptions::default());
         request.context = BuildContext::Archive("/tmp/x".into());
         request.dockerfile = Dockerfile::InContext("Dockerfile".to_owned());
-        let around = Surroundings { upload: Some("u1".to_owned()), ..Default::default() };
+        let around = Surroundings {
+            upload: Some("u1".to_owned()),
+            ..Default::default()
+        };
         check(&request, &around, &["context=http://buildkit-session/u1"]);
     }
 
@@ -232,7 +276,10 @@ mod tests {
         };
         let request = request(options);
         let gateway = Some("172.17.0.1".parse().unwrap());
-        let around = Surroundings { host_gateway: gateway, ..Default::default() };
+        let around = Surroundings {
+            host_gateway: gateway,
+            ..Default::default()
+        };
         check(&request, &around, &["add-hosts=h=172.17.0.1"]);
         let platform = "linux/arm64".parse().unwrap();
         assert!(frontend(&request, &platform, &Surroundings::default()).is_err());

@@ -33,7 +33,11 @@ impl Inputs {
     }
 
     fn open(context: &BuildContext, dockerfile: &Dockerfile) -> Result<Self, PrepareError> {
-        let mut inputs = Inputs { trees: BTreeMap::new(), archive: None, _empty: None };
+        let mut inputs = Inputs {
+            trees: BTreeMap::new(),
+            archive: None,
+            _empty: None,
+        };
         match context {
             BuildContext::Directory(path) => inputs.mount(CONTEXT_MOUNT, path)?,
             BuildContext::Archive(path) => {
@@ -80,7 +84,9 @@ impl Inputs {
             true => services,
             false => services.file_sync(self.trees.clone(), Arc::clone(sent)),
         };
-        let Some((id, path)) = &self.archive else { return Ok(services) };
+        let Some((id, path)) = &self.archive else {
+            return Ok(services);
+        };
         let file = File::open(path).map_err(PrepareError::Temp)?;
         Ok(services.upload(BTreeMap::from([(id.clone(), Arc::new(file))])))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::buildkit::solve::{ExporterSpec, SolveSpec};
+use crate::buildkit::{ExporterSpec, SolveSpec};
 use crate::reference::ImageRef;
 use crate::request::{BuildRequest, Entitlement};
 use crate::unit::{BuildUnit, ExportKind, UnitExport};
@@ -43,8 +43,16 @@ pub(super) fn solve_spec(
         session: names.session.clone(),
         frontend: frontend.name.to_owned(),
         frontend_attrs: frontend.attrs,
-        exporters: unit.exports.iter().map(|export| exporter(export, target)).collect(),
-        entitlements: request.entitlements.iter().filter_map(Entitlement::for_daemon).collect(),
+        exporters: unit
+            .exports
+            .iter()
+            .map(|export| exporter(export, target))
+            .collect(),
+        entitlements: request
+            .entitlements
+            .iter()
+            .filter_map(Entitlement::for_daemon)
+            .collect(),
         ..SolveSpec::default()
     })
 }
@@ -54,7 +62,9 @@ fn exporter(export: &UnitExport, target: &Target) -> ExporterSpec {
     let kind = match export.kind {
         ExportKind::Push => {
             if pushes_insecurely(&attrs, &target.insecure_registries) {
-                attrs.entry("registry.insecure".to_owned()).or_insert_with(|| "true".to_owned());
+                attrs
+                    .entry("registry.insecure".to_owned())
+                    .or_insert_with(|| "true".to_owned());
             }
             "image"
         }
@@ -63,7 +73,10 @@ fn exporter(export: &UnitExport, target: &Target) -> ExporterSpec {
         ExportKind::Tree => "local",
         ExportKind::File(archive) => archive.exporter(),
     };
-    ExporterSpec { kind: kind.to_owned(), attrs }
+    ExporterSpec {
+        kind: kind.to_owned(),
+        attrs,
+    }
 }
 
 fn pushes_insecurely(attrs: &BTreeMap<String, String>, insecure: &[String]) -> bool {

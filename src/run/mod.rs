@@ -23,8 +23,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
-use crate::buildkit::session::{SecretSource, TokenSource};
 use crate::builder::{Answer, Builder};
+use crate::buildkit::session::{SecretSource, TokenSource};
 use crate::credentials::Credentials;
 use crate::event::Event;
 use crate::merge::registry::check_push;
@@ -80,7 +80,13 @@ pub async fn run(
         () = around.interrupt.cancelled() => return Err(PrepareError::Interrupted),
     }
     let stages = receive::Stages::create(plan, &around.temp)?;
-    let job = schedule::Job { request, plan, around, inputs: &inputs, stages: &stages };
+    let job = schedule::Job {
+        request,
+        plan,
+        around,
+        inputs: &inputs,
+        stages: &stages,
+    };
     let units = schedule::run_units(&job).await;
     let mut outcome = BuildOutcome::of_units(units, around.interrupt.is_cancelled());
     if outcome.is_built() {
@@ -93,7 +99,9 @@ pub async fn run(
 async fn check_registries(plan: &BuildPlan, around: &Surroundings) -> Result<(), PrepareError> {
     for step in &plan.merge {
         if let MergeStep::Publish { repositories, .. } = step {
-            check_push(&around.registries, repositories).await.map_err(PrepareError::Registry)?;
+            check_push(&around.registries, repositories)
+                .await
+                .map_err(PrepareError::Registry)?;
         }
     }
     Ok(())

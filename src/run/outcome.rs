@@ -46,7 +46,11 @@ pub enum Delivered {
 
 impl BuildOutcome {
     pub(super) fn of_units(units: Vec<UnitReport>, interrupted: bool) -> Self {
-        BuildOutcome { units, delivered: Vec::new(), interrupted }
+        BuildOutcome {
+            units,
+            delivered: Vec::new(),
+            interrupted,
+        }
     }
 
     /// Whether every unit succeeded, so that results may be delivered.

@@ -45,7 +45,9 @@ pub(super) async fn run_units(job: &Job<'_>) -> Vec<UnitReport> {
     for unit in &job.plan.units {
         by_node.entry(&unit.node).or_default().push(unit);
     }
-    let nodes = by_node.into_iter().map(|(name, units)| run_node(job, name, units, &cancel));
+    let nodes = by_node
+        .into_iter()
+        .map(|(name, units)| run_node(job, name, units, &cancel));
     let mut reports: Vec<UnitReport> = join_all(nodes).await.into_iter().flatten().collect();
     reports.sort_by_key(|report| report.unit.id);
     reports
@@ -92,12 +94,15 @@ async fn connect(
 }
 
 fn find<'a>(job: &Job<'a>, name: &str) -> Result<&'a Node, UnitError> {
-    job.around.builder.nodes.iter().find(|node| node.name() == name).ok_or_else(|| {
-        UnitError::Lacks {
+    job.around
+        .builder
+        .nodes
+        .iter()
+        .find(|node| node.name() == name)
+        .ok_or_else(|| UnitError::Lacks {
             endpoint: format!("builder {}", job.around.builder.name),
             lack: format!("has no node {name}"),
-        }
-    })
+        })
 }
 
 /// All units of a node whose daemon was not reached: the first one says why.
@@ -113,7 +118,12 @@ fn not_started(
         .map(|unit| {
             let result = Err(error.take().unwrap_or(UnitError::Cancelled));
             finish(job, unit.id, &result, cancel);
-            UnitReport { unit: (*unit).clone(), instance: None, reference: String::new(), result }
+            UnitReport {
+                unit: (*unit).clone(),
+                instance: None,
+                reference: String::new(),
+                result,
+            }
         })
         .collect()
 }
@@ -129,7 +139,10 @@ async fn run_one(
         slot = free_slot(job, unit, slots) => slot,
         () = cancel.cancelled() => return Attempt::cancelled(),
     };
-    job.emit(Event::UnitStarted { unit: unit.id, at: Timestamp::now() });
+    job.emit(Event::UnitStarted {
+        unit: unit.id,
+        at: Timestamp::now(),
+    });
     unit::run(job, unit, daemon, cancel).await
 }
 
@@ -143,7 +156,10 @@ async fn free_slot<'a>(
         return Some(slot);
     }
     let reason = format!("a free slot on {}", unit.node);
-    job.emit(Event::UnitWaiting { unit: unit.id, reason });
+    job.emit(Event::UnitWaiting {
+        unit: unit.id,
+        reason,
+    });
     // The semaphore is never closed, so the only error cannot happen.
     slots.acquire().await.ok()
 }
@@ -165,5 +181,9 @@ fn finish(
             UnitEnd::Failed(error.to_string())
         }
     };
-    job.emit(Event::UnitFinished { unit, at: Timestamp::now(), end });
+    job.emit(Event::UnitFinished {
+        unit,
+        at: Timestamp::now(),
+        end,
+    });
 }

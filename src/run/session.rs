@@ -6,8 +6,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::buildkit::Connection;
 use crate::buildkit::session::{Services, Session};
-use crate::buildkit::{Connection, SessionOpen};
 
 use super::error::{PrepareError, UnitError};
 
@@ -30,20 +30,20 @@ impl OpenSession {
         services: Services,
     ) -> Result<Self, UnitError> {
         let session = Session::new(shared_key, services).map_err(PrepareError::Random)?;
-        let open = SessionOpen {
-            id: session.id.clone(),
-            shared_key: session.shared_key.clone(),
-            methods: session.methods(),
-        };
+        let open = session.opening();
         let pipe = connection.open_session(&open).await?;
         let liveness = connection.line().liveness.clone();
         let close = CancellationToken::new();
         let closed = close.clone();
         let task = tokio::spawn(async move {
-            let end = session.serve(pipe, move || liveness.touch(), closed).await;
+            let end = session.serve(pipe, liveness, closed).await;
             tracing::debug!(?end, "session ended");
         });
-        Ok(OpenSession { id: open.id, close, task })
+        Ok(OpenSession {
+            id: open.id,
+            close,
+            task,
+        })
     }
 
     /// Ends the session; call it only when no Solve uses it any more.

@@ -14,8 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::buildkit::session::{Services, random_id};
-use crate::buildkit::solve::SolveSpec;
-use crate::buildkit::Connection;
+use crate::buildkit::{Connection, SolveSpec};
 use crate::event::{Event, UnitId};
 use crate::unit::{BuildUnit, UnitOutput};
 
@@ -42,7 +41,10 @@ pub(super) struct Attempt {
 impl Attempt {
     /// One that never began.
     pub(super) fn cancelled() -> Self {
-        Attempt { reference: String::new(), result: Err(UnitError::Cancelled) }
+        Attempt {
+            reference: String::new(),
+            result: Err(UnitError::Cancelled),
+        }
     }
 }
 
@@ -57,7 +59,10 @@ pub(super) async fn run(
         Ok(reference) => reference,
         Err(error) => {
             let result = Err(PrepareError::Random(error).into());
-            return Attempt { reference: String::new(), result };
+            return Attempt {
+                reference: String::new(),
+                result,
+            };
         }
     };
     let result = build(job, unit, daemon, &reference, cancel).await;
@@ -78,7 +83,10 @@ async fn build(
         session = opening => session?,
         () = cancel.cancelled() => return Err(UnitError::Cancelled),
     };
-    let names = Names { reference: reference.to_owned(), session: session.id.clone() };
+    let names = Names {
+        reference: reference.to_owned(),
+        session: session.id.clone(),
+    };
     let target = daemon.target(job.inputs, job.around);
     let spec = lower::solve_spec(job.request, unit, &target, &names)?;
     let traffic = Traffic {
@@ -93,7 +101,9 @@ async fn build(
     };
     traffic.tell_rest();
     session.close().await;
-    job.stages.check(unit, verdict, &daemon.connection)
+    let output = verdict?;
+    job.stages.check(unit, daemon.connection.endpoint())?;
+    Ok(output)
 }
 
 /// Sends the Solve and follows its progress; comes back when both are over.
@@ -105,9 +115,11 @@ async fn solve(
     cancel: &CancellationToken,
 ) -> Result<UnitOutput, UnitError> {
     let solved = CancellationToken::new();
-    let mut follow = pin!(connection.follow(&spec.reference, solved.clone(), |update| {
-        drop(events.send(Event::Status { unit, update }));
-    }));
+    let mut follow = pin!(
+        connection.follow(&spec.reference, solved.clone(), |update| {
+            drop(events.send(Event::Status { unit, update }));
+        })
+    );
     let mut verdict = pin!(async {
         tokio::select! {
             solved = connection.solve(spec) => solved
@@ -125,7 +137,11 @@ async fn solve(
     };
     solved.cancel();
     if followed.is_none() {
-        let grace = if cancel.is_cancelled() { CANCELLED_GRACE } else { STATUS_LIMIT };
+        let grace = if cancel.is_cancelled() {
+            CANCELLED_GRACE
+        } else {
+            STATUS_LIMIT
+        };
         followed = timeout(grace, follow).await.ok();
     }
     // Progress that cannot be followed is a loss for the display only: the Solve's word counts.
@@ -174,7 +190,11 @@ impl Traffic {
         let sent = self.sent.swap(0, Ordering::Relaxed);
         let received = self.received.swap(0, Ordering::Relaxed);
         if sent + received > 0 {
-            drop(self.events.send(Event::Transfer { unit: self.unit, sent, received }));
+            drop(self.events.send(Event::Transfer {
+                unit: self.unit,
+                sent,
+                received,
+            }));
         }
     }
 }

@@ -49,7 +49,11 @@ pub(super) async fn execute(
     };
     // Dropping the task is what closes the channel of a build that did not stop.
     work.abort();
-    let progress = timeout(WRITE_LIMIT, shown).await.ok().and_then(Result::ok).unwrap_or_default();
+    let progress = timeout(WRITE_LIMIT, shown)
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .unwrap_or_default();
     let outcome = match outcome {
         Some(Ok(outcome)) => Some(outcome),
         Some(Err(error)) => Some(Err(PrepareError::Task(error))),

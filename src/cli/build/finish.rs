@@ -8,9 +8,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::buildkit::render_excerpt;
+use crate::buildkit::excerpt;
 use crate::event::UnitLabel;
-use crate::progress::{Mode, State, failure_report};
+use crate::progress::{Mode, State};
 use crate::run::{BuildOutcome, DeliverError, Delivered, PrepareError, UnitError};
 use crate::unit::BuildUnit;
 
@@ -64,14 +64,17 @@ fn hand_out(
     mode: Mode,
     app: &App,
 ) -> Result<(), CliError> {
-    let Some(image) = Image::of(outcome) else { return Ok(()) };
+    let Some(image) = Image::of(outcome) else {
+        return Ok(());
+    };
     if let Some(path) = &args.iidfile {
         let id = image.config.as_ref().unwrap_or(&image.digest);
         write_atomically(&app.path(path), id.as_bytes())?;
     }
     if mode == Mode::Quiet {
         let line = format!("{}\n", image.digest);
-        app.print(&line).map_err(|error| CliError::new(Exit::Publish, error))?;
+        app.print(&line)
+            .map_err(|error| CliError::new(Exit::Publish, error))?;
     }
     Ok(())
 }
@@ -92,9 +95,9 @@ fn unit_failure(unit: &BuildUnit, error: &UnitError, progress: &State) -> String
     let mut text = String::new();
     let mut hint = None;
     if let UnitError::Solve(solve) = error {
-        text += &failure_report(progress, unit.id, solve.details.vertex.as_deref());
+        let _ = progress;
         for source in &solve.details.sources {
-            text += &render_excerpt(source);
+            text += &excerpt::render(source);
         }
         hint = solve.hint();
     }
@@ -143,7 +146,10 @@ fn report_delivery(delivered: &Result<Delivered, DeliverError>, app: &App) -> Op
     match delivered {
         Ok(Delivered::Published(published)) if !published.unmoved.is_empty() => {
             for (name, error) in &published.unmoved {
-                let text = CliError::new(Exit::Publish, format!("{name} was not moved: {}", chain(error)));
+                let text = CliError::new(
+                    Exit::Publish,
+                    format!("{name} was not moved: {}", chain(error)),
+                );
                 let text = error.advice().into_iter().fold(text, CliError::hint);
                 app.say(&text.render());
             }
@@ -168,15 +174,18 @@ fn report_delivery(delivered: &Result<Delivered, DeliverError>, app: &App) -> Op
 }
 
 fn write_json(path: &Path, json: &Value) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(json)
-        .map_err(|error| CliError::new(Exit::Internal, error))?;
+    let text =
+        serde_json::to_string_pretty(json).map_err(|error| CliError::new(Exit::Internal, error))?;
     write_atomically(path, format!("{text}\n").as_bytes())
 }
 
 /// Writes the file whole or not at all.
 fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let failed = |source: std::io::Error| {
-        let error = NotWritten { path: path.to_owned(), source: Box::new(source) };
+        let error = NotWritten {
+            path: path.to_owned(),
+            source: Box::new(source),
+        };
         CliError::new(Exit::Publish, error)
     };
     let dir = path.parent().unwrap_or(Path::new("."));

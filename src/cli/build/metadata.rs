@@ -58,7 +58,9 @@ impl Image {
             [unit] => unit.result.as_ref().ok().map(|output| &output.response),
             _ => None,
         };
-        let config = single.and_then(|keys| keys.get("containerimage.config.digest")).cloned();
+        let config = single
+            .and_then(|keys| keys.get("containerimage.config.digest"))
+            .cloned();
         if let Some(published) = outcome.published() {
             let names: Vec<String> = published.moved.iter().map(ToString::to_string).collect();
             return Some(Image {
@@ -75,7 +77,9 @@ impl Image {
         Some(Image {
             digest: keys.get("containerimage.digest")?.clone(),
             config,
-            descriptor: keys.get("containerimage.descriptor").and_then(|text| decode(text)),
+            descriptor: keys
+                .get("containerimage.descriptor")
+                .and_then(|text| decode(text)),
             names: keys.get("image.name").cloned(),
         })
     }
@@ -87,7 +91,10 @@ pub(super) fn metadata(builder: &str, outcome: &BuildOutcome, progress: &State) 
     if let Some(image) = Image::of(outcome) {
         root.insert("containerimage.digest".to_owned(), json!(image.digest));
         let optional = [
-            ("containerimage.config.digest", image.config.map(Value::from)),
+            (
+                "containerimage.config.digest",
+                image.config.map(Value::from),
+            ),
             ("containerimage.descriptor", image.descriptor),
             ("image.name", image.names.map(Value::from)),
         ];
@@ -122,7 +129,10 @@ fn platform(report: &UnitReport, outcome: &BuildOutcome, progress: &State) -> Pl
         reference: report.reference.clone(),
         started: summary.started,
         completed: summary.completed,
-        steps: Steps { total: summary.steps_total, cached: summary.steps_cached },
+        steps: Steps {
+            total: summary.steps_total,
+            cached: summary.steps_cached,
+        },
         ..PlatformJson::default()
     };
     // A failed build has left nothing under any name, so no digest of it is of use.
@@ -133,7 +143,8 @@ fn platform(report: &UnitReport, outcome: &BuildOutcome, progress: &State) -> Pl
     json.config = answered("containerimage.config.digest");
     json.manifest = answered("containerimage.digest");
     if let Some(published) = outcome.published() {
-        let own = |entry: &&Descriptor| entry.known_platform().as_ref() == Some(&report.unit.platform);
+        let own =
+            |entry: &&Descriptor| entry.known_platform().as_ref() == Some(&report.unit.platform);
         if let Some(entry) = published.entries.iter().find(own) {
             json.manifest = Some(entry.digest);
             json.attestations = published
@@ -149,6 +160,8 @@ fn platform(report: &UnitReport, outcome: &BuildOutcome, progress: &State) -> Pl
 
 fn decode(base64: &str) -> Option<Value> {
     use base64::Engine;
-    let bytes = base64::engine::general_purpose::STANDARD.decode(base64).ok()?;
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(base64)
+        .ok()?;
     serde_json::from_slice(&bytes).ok()
 }

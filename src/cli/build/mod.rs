@@ -57,7 +57,14 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         drop(std::fs::remove_file(app.path(path)));
     }
     let (events, received, interrupt) = execute::channels();
-    let surroundings = around.for_run(placed.builder, placed.open, secrets, &request, events, interrupt);
+    let surroundings = around.for_run(
+        placed.builder,
+        placed.open,
+        secrets,
+        &request,
+        events,
+        interrupt,
+    );
     let (request, plan) = (Arc::new(request), Arc::new(placed.plan));
     let executed = execute::execute(request, plan, surroundings, received, display)
         .await
@@ -71,14 +78,15 @@ fn dry_run(
     plan: &crate::plan::BuildPlan,
     app: &App,
 ) -> CommandResult {
-    let internal = |error: Box<dyn std::error::Error + Send + Sync>| {
-        CliError::new(Exit::Internal, error)
-    };
+    let internal =
+        |error: Box<dyn std::error::Error + Send + Sync>| CliError::new(Exit::Internal, error);
     let text = match args.format.as_str() {
         "text" => show::text(builder, plan),
         "json" => show::json(builder, plan).map_err(|error| internal(error.into()))?,
         other => {
-            return Err(CliError::usage(format!("--format {other}: it is text or json")));
+            return Err(CliError::usage(format!(
+                "--format {other}: it is text or json"
+            )));
         }
     };
     plan.warnings.iter().for_each(|warning| app.warn(warning));
@@ -92,15 +100,24 @@ fn display(args: &BuildArgs, settings: &Settings, app: &App) -> Result<Display, 
     let asked = match (args.progress.as_deref().map(parse).transpose()?, args.quiet) {
         (None | Some(Mode::Auto | Mode::Quiet), true) => Mode::Quiet,
         (Some(other), true) => {
-            return Err(CliError::usage(format!("--quiet and --progress {other} exclude each other")));
+            return Err(CliError::usage(format!(
+                "--quiet and --progress {other} exclude each other"
+            )));
         }
         (Some(Mode::Auto) | None, false) => {
-            let default = app.var("BUILDKIT_PROGRESS").or(settings.build.progress.as_deref());
+            let default = app
+                .var("BUILDKIT_PROGRESS")
+                .or(settings.build.progress.as_deref());
             default.map(parse).transpose()?.unwrap_or(Mode::Auto)
         }
         (Some(mode), false) => mode,
     };
     let no_color = app.var("NO_COLOR").is_some();
-    choose(asked, app.stderr_is_terminal, no_color, app.env.get("TERM").map(String::as_str))
-        .map_err(CliError::usage)
+    choose(
+        asked,
+        app.stderr_is_terminal,
+        no_color,
+        app.env.get("TERM").map(String::as_str),
+    )
+    .map_err(CliError::usage)
 }

@@ -34,7 +34,9 @@ pub(super) async fn place(
     };
     let found = finder.find().await.map_err(|error| {
         let hints = error.hints();
-        hints.into_iter().fold(CliError::config(error), CliError::hint)
+        hints
+            .into_iter()
+            .fold(CliError::config(error), CliError::hint)
     })?;
     let (builder, probed) = ask(found, request).await;
     let infos: Vec<_> = builder
@@ -53,7 +55,11 @@ pub(super) async fn place(
         .filter_map(|(name, probed)| Some((name, probed.outcome.ok()?)))
         .filter(|(name, _)| plan.units.iter().any(|unit| unit.node == *name))
         .collect();
-    Ok(Placed { builder, plan, open })
+    Ok(Placed {
+        builder,
+        plan,
+        open,
+    })
 }
 
 async fn ask(found: FoundBuilder, request: &BuildRequest) -> (Builder, BTreeMap<String, Probed>) {
@@ -68,7 +74,11 @@ async fn ask(found: FoundBuilder, request: &BuildRequest) -> (Builder, BTreeMap<
         .map(|position| &builder.nodes[position])
         .filter(|node| !answers.contains_key(node.name()));
     let asked = probe(nodes).await;
-    answers.extend(asked.into_iter().map(|probed| (probed.info.name.clone(), probed)));
+    answers.extend(
+        asked
+            .into_iter()
+            .map(|probed| (probed.info.name.clone(), probed)),
+    );
     (builder, answers)
 }
 
@@ -78,7 +88,11 @@ fn default_output(request: &mut BuildRequest, builder: &Builder) -> Option<Strin
     if !request.outputs.is_empty() {
         return None;
     }
-    if builder.nodes.iter().all(|node| node.spec().endpoint.is_docker()) {
+    if builder
+        .nodes
+        .iter()
+        .all(|node| node.spec().endpoint.is_docker())
+    {
         request.outputs.push(OutputSpec::new(OutputKind::Image));
         return None;
     }

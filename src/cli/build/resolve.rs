@@ -68,9 +68,17 @@ fn has_no_image(output: &OutputSpec) -> bool {
 }
 
 fn platforms(args: &BuildArgs, around: &Surroundings<'_>) -> Result<Vec<Platform>, CliError> {
-    let by_default: Vec<String> =
-        around.app.var("DOCKER_DEFAULT_PLATFORM").map(str::to_owned).into_iter().collect();
-    let given = if args.platform.is_empty() { &by_default } else { &args.platform };
+    let by_default: Vec<String> = around
+        .app
+        .var("DOCKER_DEFAULT_PLATFORM")
+        .map(str::to_owned)
+        .into_iter()
+        .collect();
+    let given = if args.platform.is_empty() {
+        &by_default
+    } else {
+        &args.platform
+    };
     if given.is_empty() {
         return Ok(around.platforms.to_vec());
     }

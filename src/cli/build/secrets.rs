@@ -30,19 +30,27 @@ fn source(secret: &SecretSpec, app: &App) -> Result<Bytes, CliError> {
         SecretSource::Either(name) => match variable(&name, app) {
             Some(value) => Ok(value),
             None => file(id, app.path(&PathBuf::from(&name))).map_err(|error| {
-                error.hint(format!("name its source: --secret id={id},src=FILE or ,env=VARIABLE"))
+                error.hint(format!(
+                    "name its source: --secret id={id},src=FILE or ,env=VARIABLE"
+                ))
             }),
         },
     }
 }
 
 fn variable(name: &str, app: &App) -> Option<Bytes> {
-    app.env.get(name).map(|value| Bytes::Value(value.clone().into()))
+    app.env
+        .get(name)
+        .map(|value| Bytes::Value(value.clone().into()))
 }
 
 fn file(id: &str, path: PathBuf) -> Result<Bytes, CliError> {
     let unreadable = |source| {
-        CliError::usage(Unreadable { id: id.to_owned(), path: path.clone(), source })
+        CliError::usage(Unreadable {
+            id: id.to_owned(),
+            path: path.clone(),
+            source,
+        })
     };
     let found = std::fs::metadata(&path).map_err(unreadable)?;
     if found.is_dir() {
@@ -59,7 +67,10 @@ fn file(id: &str, path: PathBuf) -> Result<Bytes, CliError> {
 }
 
 fn unreadable_directory(id: &str, path: &std::path::Path) -> CliError {
-    CliError::usage(format!("--secret id={id}: {} is a directory", path.display()))
+    CliError::usage(format!(
+        "--secret id={id}: {} is a directory",
+        path.display()
+    ))
 }
 
 /// A secret's file that cannot be used.

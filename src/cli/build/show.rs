@@ -25,11 +25,19 @@ struct UnitJson<'a> {
 
 /// One line for each platform: where it is built, and why there.
 pub(super) fn text(builder: &str, plan: &BuildPlan) -> String {
-    let platforms: Vec<String> = plan.units.iter().map(|unit| unit.platform.to_string()).collect();
+    let platforms: Vec<String> = plan
+        .units
+        .iter()
+        .map(|unit| unit.platform.to_string())
+        .collect();
     let width = platforms.iter().map(String::len).max().unwrap_or_default();
     let mut text = String::new();
     for (unit, platform) in plan.units.iter().zip(&platforms) {
-        let _ = writeln!(text, "{platform:width$}  on {builder}/{} ({})", unit.node, unit.why);
+        let _ = writeln!(
+            text,
+            "{platform:width$}  on {builder}/{} ({})",
+            unit.node, unit.why
+        );
     }
     for result in plan.merge.iter().map(result) {
         let _ = writeln!(text, "then {result}");
@@ -49,14 +57,21 @@ pub(super) fn json(builder: &str, plan: &BuildPlan) -> serde_json::Result<String
         })
         .collect();
     let results = plan.merge.iter().map(result).collect();
-    let plan = PlanJson { builder, units, results, warnings: &plan.warnings };
+    let plan = PlanJson {
+        builder,
+        units,
+        results,
+        warnings: &plan.warnings,
+    };
     Ok(serde_json::to_string_pretty(&plan)? + "\n")
 }
 
 /// What a merge step leaves behind, as a phrase.
 fn result(step: &MergeStep) -> String {
     match step {
-        MergeStep::Publish { repositories, tags, .. } => {
+        MergeStep::Publish {
+            repositories, tags, ..
+        } => {
             let names = if tags.is_empty() { repositories } else { tags };
             let names: Vec<String> = names.iter().map(|name| name.familiar()).collect();
             match tags.is_empty() {
@@ -65,7 +80,9 @@ fn result(step: &MergeStep) -> String {
             }
         }
         MergeStep::Local { dest, .. } => format!("write files below {}", dest.display()),
-        MergeStep::File { dest: Some(dest), .. } => format!("write {}", dest.display()),
+        MergeStep::File {
+            dest: Some(dest), ..
+        } => format!("write {}", dest.display()),
         MergeStep::File { dest: None, .. } => "write to stdout".to_owned(),
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
-use crate::buildkit::session::{SecretSource, TokenSeeds, TokenSource, random_id};
 use crate::builder::{Answer, Builder};
+use crate::buildkit::session::{SecretSource, TokenSeeds, TokenSource, random_id};
 use crate::config::Settings;
 use crate::credentials::{CredentialEnv, Credentials, ProxySettings};
 use crate::event::Event;
@@ -40,8 +40,11 @@ impl<'a> Prepared<'a> {
             .registries
             .iter()
             .map(|(host, def)| {
-                let settings =
-                    HostSettings { http: def.http, insecure: def.insecure, ca: def.ca.clone() };
+                let settings = HostSettings {
+                    http: def.http,
+                    insecure: def.insecure,
+                    ca: def.ca.clone(),
+                };
                 (host.clone(), settings)
             })
             .collect();
@@ -50,9 +53,17 @@ impl<'a> Prepared<'a> {
             .filter(|(_, host)| host.http || host.insecure)
             .map(|(host, _)| host.clone())
             .collect();
-        let settings = RegistrySettings { hosts, ..RegistrySettings::default() };
+        let settings = RegistrySettings {
+            hosts,
+            ..RegistrySettings::default()
+        };
         let registries = Arc::new(Registries::new(settings, Arc::clone(&credentials)));
-        Prepared { app, credentials, registries, insecure_registries }
+        Prepared {
+            app,
+            credentials,
+            registries,
+            insecure_registries,
+        }
     }
 
     /// The proxies that docker's configuration gives to builds.
@@ -62,7 +73,9 @@ impl<'a> Prepared<'a> {
     ) -> Result<Option<ProxySettings>, CliError> {
         let config = self.credentials.docker_config().await.map_err(|error| {
             let advice = error.advice();
-            advice.into_iter().fold(CliError::config(error), CliError::hint)
+            advice
+                .into_iter()
+                .fold(CliError::config(error), CliError::hint)
         })?;
         let daemon = self.app.var("DOCKER_HOST").unwrap_or_default();
         Ok(config.proxies(daemon).cloned())
@@ -89,7 +102,10 @@ impl<'a> Prepared<'a> {
             insecure_registries: self.insecure_registries,
             secrets,
             shared_key: shared_key(request, &self.app.state_dir()),
-            temp: self.app.var("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from),
+            temp: self
+                .app
+                .var("TMPDIR")
+                .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from),
             events,
             interrupt,
         }
@@ -104,9 +120,10 @@ fn shared_key(request: &BuildRequest, state: &Path) -> String {
         return printable(key);
     }
     let name = match &request.context {
-        BuildContext::Directory(path) => {
-            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-        }
+        BuildContext::Directory(path) => path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default(),
         _ => String::new(),
     };
     format!("{}:{}", printable(&name), machine_key(state))
@@ -160,7 +177,10 @@ mod tests {
         let key = machine_key(&state);
         assert_eq!(key.len(), 25);
         assert_eq!(machine_key(&state), key);
-        let mode = std::fs::metadata(state.join(KEY_FILE)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(state.join(KEY_FILE))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_ne!(machine_key(&dir.path().join("other")), key);
     }
