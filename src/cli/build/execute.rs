@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, UnitLabel};
 use crate::plan::BuildPlan;
-use crate::progress::{self, Display, State};
+use crate::progress::{self, Renderer, State};
 use crate::request::BuildRequest;
 use crate::run::{self, BuildOutcome, PrepareError, Surroundings};
 
@@ -34,9 +34,9 @@ pub(super) async fn execute(
     plan: Arc<BuildPlan>,
     around: Surroundings,
     events: tokio::sync::mpsc::UnboundedReceiver<Event>,
-    display: Display,
+    renderer: Box<dyn Renderer>,
 ) -> io::Result<Executed> {
-    let shown = progress::start(events, progress::renderer(display), io::stderr());
+    let shown = progress::start(events, renderer, io::stderr());
     announce(&plan, &around.events);
     let interrupt = around.interrupt.clone();
     let mut work = tokio::spawn(async move { run::run(&request, &plan, &around).await });

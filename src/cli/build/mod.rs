@@ -18,7 +18,7 @@ mod surroundings;
 use std::sync::Arc;
 
 use crate::config::Settings;
-use crate::progress::{Display, Mode, choose};
+use crate::progress::{Display, LOG_LINES, Mode, choose, renderer};
 
 use super::app::App;
 use super::error::{CliError, CommandResult};
@@ -66,7 +66,8 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         interrupt,
     );
     let (request, plan) = (Arc::new(request), Arc::new(placed.plan));
-    let executed = execute::execute(request, plan, surroundings, received, display)
+    let renderer = renderer(display, log_lines(app));
+    let executed = execute::execute(request, plan, surroundings, received, renderer)
         .await
         .map_err(|error| CliError::new(Exit::Internal, error))?;
     finish::finish(executed, &builder, args, display.mode, app)
@@ -120,4 +121,11 @@ fn display(args: &BuildArgs, settings: &Settings, app: &App) -> Result<Display, 
         app.env.get("TERM").map(String::as_str),
     )
     .map_err(CliError::usage)
+}
+
+/// How many lines of a step's output the live table shows.
+fn log_lines(app: &App) -> usize {
+    app.var("BUILDKIT_TTY_LOG_LINES")
+        .and_then(|lines| lines.parse().ok())
+        .unwrap_or(LOG_LINES)
 }
