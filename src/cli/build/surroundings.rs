@@ -14,7 +14,7 @@ use crate::buildkit::session::{SecretSource, TokenSeeds, TokenSource, random_id}
 use crate::config::Settings;
 use crate::credentials::{CredentialEnv, Credentials, ProxySettings};
 use crate::event::Event;
-use crate::registry::{HostSettings, Registries, RegistrySettings};
+use crate::registry::{Registries, RegistrySettings};
 use crate::request::{BuildContext, BuildRequest};
 use crate::run::{self, RegistryTokens};
 
@@ -36,18 +36,7 @@ impl<'a> Prepared<'a> {
     pub(super) fn new(settings: &Settings, app: &'a App) -> Self {
         let env = CredentialEnv::from_vars(|name| app.env.get(name).cloned());
         let credentials = Arc::new(Credentials::new(env));
-        let hosts: BTreeMap<String, HostSettings> = settings
-            .registries
-            .iter()
-            .map(|(host, def)| {
-                let settings = HostSettings {
-                    http: def.http,
-                    insecure: def.insecure,
-                    ca: def.ca.clone(),
-                };
-                (host.clone(), settings)
-            })
-            .collect();
+        let hosts = settings.registries.clone();
         let insecure_registries = hosts
             .iter()
             .filter(|(_, host)| host.http || host.insecure)
