@@ -1,0 +1,105 @@
+//! A real daemon frozen, killed and cut off in the middle of a build.
+//!
+//! These stop the environment's daemons, so they run alone: `cargo test --test it e2e_loss --
+//! --ignored --test-threads=1`.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use mbuild::buildkit::endpoint::Endpoint;
+use mbuild::buildkit::{SolveError, SolveErrorKind};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::dockerfile_build::Build;
+use crate::support::real::{self, Env};
+
+const NODE: &str = "AMD64";
+
+/// The daemon's process now: its file follows restarts, the variable does not.
+fn pid(env: &Env) -> Pid {
+    let file = match env.endpoint(NODE) {
+        Endpoint::DockerUnix(path) => std::fs::read_to_string(path.with_extension("pid")).ok(),
+        _ => None,
+    };
+    let text = file.unwrap_or_else(|| env.get("PID_AMD64").to_owned());
+    let number = text.split_whitespace().next().unwrap().parse().unwrap();
+    Pid::from_raw(number).unwrap()
+}
+
+fn restart(env: &Env) {
+    let status = Command::new(env.get("RESTART"))
+        .arg("amd64")
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// Starts a long build, does something to the daemon, and returns how the build ended and how
+/// long that took.
+async fn lose(env: &Env, act: impl FnOnce()) -> (SolveError, Duration) {
+    let dockerfile = format!("FROM {}\nRUN echo waiting; sleep 100\n", env.get("BASE"));
+    let build = Build::new(env, NODE, &dockerfile).await;
+    let (connection, spec) = (build.connection.clone(), build.spec.clone());
+    let stream = connection
+        .open_session(&build.session.opening())
+        .await
+        .unwrap();
+    let liveness = connection.line().liveness.clone();
+    let served = tokio::spawn(
+        build
+            .session
+            .serve(stream, liveness, CancellationToken::new()),
+    );
+    let acting = async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        act();
+        Instant::now()
+    };
+    let (verdict, acted) = tokio::join!(connection.solve(&spec), acting);
+    let took = acted.elapsed();
+    served.abort();
+    (verdict.unwrap_err(), took)
+}
+
+#[tokio::test]
+#[ignore = "kills one of the environment's daemons: run alone, with --ignored"]
+async fn a_killed_daemon_is_named_at_once() {
+    let Some(env) = real::env() else { return };
+    let pid = pid(&env);
+    let (error, took) = lose(&env, || kill_process(pid, Signal::KILL).unwrap()).await;
+    restart(&env);
+    assert_eq!(error.kind, SolveErrorKind::Lost, "{error:?}");
+    assert!(error.to_string().contains(env.get(NODE)), "{error}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[tokio::test]
+#[ignore = "freezes one of the environment's daemons: run alone, with --ignored"]
+async fn a_frozen_daemon_is_given_up_after_20_s() {
+    let Some(env) = real::env() else { return };
+    let pid = pid(&env);
+    let (error, took) = lose(&env, || kill_process(pid, Signal::STOP).unwrap()).await;
+    kill_process(pid, Signal::CONT).unwrap();
+    assert_eq!(error.kind, SolveErrorKind::Lost, "{error:?}");
+    assert!(error.to_string().contains(env.get(NODE)), "{error}");
+    assert!((15..27).contains(&took.as_secs()), "{took:?}");
+}
+
+#[tokio::test]
+#[ignore = "freezes one of the environment's daemons: run alone, with --ignored"]
+async fn a_frozen_daemon_does_not_keep_a_new_connection_waiting() {
+    let Some(env) = real::env() else { return };
+    let pid = pid(&env);
+    kill_process(pid, Signal::STOP).unwrap();
+    let dialer = mbuild::buildkit::dial::dialer(&env.endpoint(NODE), None);
+    let start = Instant::now();
+    let opened = mbuild::buildkit::Connection::open(dialer.into()).await;
+    let took = start.elapsed();
+    kill_process(pid, Signal::CONT).unwrap();
+    let Err(error) = opened else {
+        panic!("it was frozen")
+    };
+    assert!(error.to_string().contains(env.get(NODE)), "{error}");
+    assert!(took < Duration::from_secs(12), "{took:?}");
+}
