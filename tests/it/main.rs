@@ -5,6 +5,7 @@
 mod buildkit_faults;
 mod e2e_connection;
 mod e2e_loss;
+mod e2e_session;
 mod e2e_solve;
 mod layers;
 mod registry_auth;
