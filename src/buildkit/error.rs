@@ -36,8 +36,10 @@ pub enum SolveErrorKind {
 impl SolveError {
     /// Decodes what the daemon answered.
     pub(super) fn from_status(endpoint: &str, status: &Status) -> Self {
-        let details = error_details::decode(status.details());
         let message = plain_message(status.message());
+        let mut details = error_details::decode(status.details());
+        // Daemons before v0.9 say it in the message only.
+        details.exit_code = details.exit_code.or_else(|| exit_code(&message));
         Self {
             kind: kind(status.code(), &message, &details),
             message,
@@ -48,9 +50,18 @@ impl SolveError {
 
     /// A build whose daemon is gone.
     pub fn lost(endpoint: &str, reason: impl Into<String>) -> Self {
+        Self::without_details(SolveErrorKind::Lost, endpoint, reason.into())
+    }
+
+    /// A build that the daemon is not able to do.
+    pub(super) fn refused(endpoint: &str, reason: impl Into<String>) -> Self {
+        Self::without_details(SolveErrorKind::Refused, endpoint, reason.into())
+    }
+
+    fn without_details(kind: SolveErrorKind, endpoint: &str, message: String) -> Self {
         Self {
-            kind: SolveErrorKind::Lost,
-            message: reason.into(),
+            kind,
+            message,
             endpoint: endpoint.to_owned(),
             details: ErrorDetails::default(),
         }
@@ -58,16 +69,26 @@ impl SolveError {
 
     /// What the user can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
-        match self.details.missing.as_ref()? {
-            Missing::Capability(name) => Some(format!(
-                "the Dockerfile frontend lacks `{name}`; a newer one is chosen with `# syntax=`"
-            )),
-            Missing::Subrequest(name) => Some(format!(
-                "the Dockerfile frontend does not know `--call={name}`"
-            )),
+        if self.message == NO_IMAGE_EXPORTER {
+            return Some(
+                "this Docker engine keeps images in its classic store and cannot push from a \
+                 build; switch on its containerd image store, or use a buildkitd"
+                    .to_owned(),
+            );
         }
+        Some(match self.details.missing.as_ref()? {
+            Missing::Capability(name) => format!(
+                "the Dockerfile frontend lacks `{name}`; a newer one is chosen with `# syntax=`"
+            ),
+            Missing::Subrequest(name) => {
+                format!("the Dockerfile frontend does not know `--call={name}`")
+            }
+        })
     }
 }
+
+/// What a Docker engine with the classic store says to the exporter that pushes.
+const NO_IMAGE_EXPORTER: &str = r#"exporter "image" could not be found"#;
 
 impl std::fmt::Display for SolveError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -86,9 +107,10 @@ impl std::error::Error for SolveError {}
 /// code of a cancelled build.
 fn kind(code: Code, message: &str, details: &ErrorDetails) -> SolveErrorKind {
     let session_gone = message.contains("no active session for");
+    let no_exporter = message.starts_with("exporter ") && message.ends_with("could not be found");
     match code {
         _ if session_gone => SolveErrorKind::Lost,
-        _ if details.missing.is_some() => SolveErrorKind::Refused,
+        _ if no_exporter || details.missing.is_some() => SolveErrorKind::Refused,
         Code::Unimplemented | Code::Unauthenticated => SolveErrorKind::Refused,
         Code::Cancelled => SolveErrorKind::Cancelled,
         _ if message.ends_with("context canceled") && details.exit_code.is_none() => {
@@ -96,6 +118,11 @@ fn kind(code: Code, message: &str, details: &ErrorDetails) -> SolveErrorKind {
         }
         _ => SolveErrorKind::Build,
     }
+}
+
+/// The number at the end of `…: exit code: 7`.
+fn exit_code(message: &str) -> Option<u32> {
+    message.rsplit_once("exit code: ")?.1.parse().ok()
 }
 
 /// Takes away what each layer on the daemon's side puts in front: it says nothing more.
@@ -167,6 +194,24 @@ mod tests {
             Cancelled,
         );
         check_kind(Code::Unimplemented, "unknown method", Refused);
+    }
+
+    #[test]
+    fn an_exit_code_in_words_counts() {
+        let check = |message: &str, expect| assert_eq!(exit_code(message), expect);
+        check(
+            "executor failed running [/bin/sh -c false]: exit code: 1",
+            Some(1),
+        );
+        check("x: exit code: 137: context canceled", None);
+        check("no code", None);
+    }
+
+    #[test]
+    fn an_engine_without_the_exporter_is_explained() {
+        let error = SolveError::from_status("e", &Status::unknown(NO_IMAGE_EXPORTER));
+        assert_eq!(error.kind, SolveErrorKind::Refused);
+        assert!(error.hint().unwrap().contains("containerd image store"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod excerpt;
 pub mod history;
 pub mod info;
 pub mod io;
+mod needs;
 mod once;
 pub mod pipe;
 pub mod session;

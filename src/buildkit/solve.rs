@@ -162,6 +162,7 @@ impl Connection {
     ///
     /// When the build fails, the daemon refuses it, or the connection is lost.
     pub async fn solve(&self, spec: &SolveSpec) -> Result<SolveOutput, SolveError> {
+        self.check_needs(spec).await?;
         let mut client = self.control();
         let silence = async {
             match spec.session.is_empty() {

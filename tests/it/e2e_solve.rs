@@ -44,6 +44,11 @@ async fn a_push_answers_with_digest_and_descriptor() {
         &format!("FROM {}\nLABEL x=y\n", env.get("BASE")),
     )
     .await;
+    let info = build.connection.info();
+    if info.is_docker() && !info.containerd_store() {
+        eprintln!("skipped: this engine's classic store cannot push from a build");
+        return;
+    }
     let name = format!("{}/e2e-solve", env.get("REGISTRY"));
     let attrs = [
         ("name", name.as_str()),
@@ -144,4 +149,31 @@ async fn a_dropped_build_ends_on_the_daemon_at_once() {
     let vertexes = updates.iter().flat_map(|update| &update.vertexes);
     let ended = vertexes.filter(|vertex| vertex.error.contains("context canceled"));
     assert!(ended.count() > 0, "the step is reported as cancelled");
+}
+
+#[tokio::test]
+async fn two_outputs_work_or_are_refused_by_name() {
+    let Some(env) = real::env() else { return };
+    let mut build = Build::new(&env, "AMD64", "FROM scratch\nLABEL a=b\n").await;
+    let exporter = ExporterSpec {
+        kind: "image".into(),
+        attrs: [("store".to_owned(), "false".to_owned())].into(),
+    };
+    build.spec.exporters = vec![exporter.clone(), exporter];
+    let several = build
+        .connection
+        .capabilities()
+        .await
+        .unwrap()
+        .has("exporter.multiple");
+    match build.outcome().await.verdict {
+        Ok(_) => assert!(several),
+        Err(error) => {
+            assert_eq!(error.kind, SolveErrorKind::Refused, "{error}");
+            assert!(
+                !several && error.message.contains("more than one output"),
+                "{error}"
+            );
+        }
+    }
 }
