@@ -18,7 +18,7 @@ use tonic::{Request, Status};
 
 use super::caps::Capabilities;
 use super::connect_error::{ConnectError, OpenSessionError};
-use super::dial::Dial;
+use super::dial::{Dial, Terms};
 use super::info::DaemonInfo;
 use super::io::{ByteStream, Line};
 use super::once::once;
@@ -65,15 +65,20 @@ impl Connection {
     /// patience for each of the two.
     pub async fn open(dialer: Arc<dyn Dial>) -> Result<Self, ConnectError> {
         let stream = dialer.dial().await?;
-        let (endpoint, limit) = (dialer.describe(), dialer.patience());
+        let endpoint = dialer.describe();
+        let Terms {
+            origin,
+            patience: limit,
+            docker,
+        } = dialer.terms();
         let line = Line::default();
-        let origin = dialer.origin();
         let answer = greet(stream, &origin, line.clone());
-        let (channel, info) = match tokio::time::timeout(limit, answer).await {
+        let (channel, mut info) = match tokio::time::timeout(limit, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(status)) => return Err(ConnectError::from_answer(endpoint, &status, &line)),
             Err(_) => return Err(ConnectError::from_silence(endpoint, limit, &line)),
         };
+        info.docker |= docker;
         let inner = Inner {
             dialer,
             endpoint,
@@ -120,7 +125,7 @@ impl Connection {
                 .map_err(|_| OpenSessionError::Header(value.to_owned()))?;
             request.metadata_mut().append(name, value);
         }
-        let limit = self.inner.dialer.patience();
+        let limit = self.inner.dialer.terms().patience;
         let mut client = self.control();
         match tokio::time::timeout(limit, client.session(request)).await {
             Ok(Ok(response)) => Ok(Box::new(SessionPipe::new(response.into_inner(), sender))),

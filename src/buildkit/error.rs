@@ -17,7 +17,7 @@ pub struct SolveError {
     /// The daemon's endpoint.
     pub endpoint: String,
     /// What the daemon said beside the message.
-    pub details: ErrorDetails,
+    pub details: Box<ErrorDetails>,
 }
 
 /// Who is to blame for a build that did not succeed.
@@ -44,7 +44,7 @@ impl SolveError {
             kind: kind(status.code(), &message, &details),
             message,
             endpoint: endpoint.to_owned(),
-            details,
+            details: Box::new(details),
         }
     }
 
@@ -63,7 +63,7 @@ impl SolveError {
             kind,
             message,
             endpoint: endpoint.to_owned(),
-            details: ErrorDetails::default(),
+            details: Box::default(),
         }
     }
 

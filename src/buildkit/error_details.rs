@@ -157,7 +157,7 @@ mod tests {
     fn details(documents: &[(&str, &str)]) -> ErrorDetails {
         let details = documents.iter().map(|(kind, json)| prost_types::Any {
             type_url: format!("github.com/moby/buildkit/{kind}"),
-            value: json.as_bytes().to_vec().into(),
+            value: json.as_bytes().to_vec(),
         });
         let status = rpc::Status {
             code: 2,

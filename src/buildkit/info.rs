@@ -23,6 +23,8 @@ pub struct DaemonInfo {
     pub version: Option<String>,
     /// Its workers; the first one builds unless asked otherwise.
     pub workers: Vec<Worker>,
+    /// Whether it is the BuildKit inside a Docker engine.
+    pub docker: bool,
 }
 
 /// One worker of a daemon.
@@ -61,10 +63,14 @@ impl DaemonInfo {
             .first()
             .and_then(|record| record.buildkit_version.clone());
         let version = version.or(first).map(|version| version.version);
-        Self {
+        let mut info = Self {
             version: version.filter(|version| !version.is_empty()),
             workers: records.into_iter().map(Worker::from_wire).collect(),
-        }
+            docker: false,
+        };
+        // Engines before 23 have no such label; there, the way to them tells.
+        info.docker = info.label(HOST_GATEWAY_IP).is_some();
+        info
     }
 
     /// The worker that builds unless asked otherwise; `None` if there is none at all.
@@ -74,7 +80,7 @@ impl DaemonInfo {
 
     /// Tells whether this is the BuildKit inside a Docker engine.
     pub fn is_docker(&self) -> bool {
-        self.label(HOST_GATEWAY_IP).is_some()
+        self.docker
     }
 
     /// Tells whether a Docker engine keeps images in containerd's store, which decides the

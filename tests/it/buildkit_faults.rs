@@ -55,7 +55,7 @@ async fn an_error_with_100_kb_of_details_arrives_whole() {
     });
     let detail = prost_types::Any {
         type_url: "github.com/moby/buildkit/errdefs.Source+json".into(),
-        value: json.to_string().into_bytes().into(),
+        value: json.to_string().into_bytes(),
     };
     let status = rpc::Status {
         code: 2,

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-use super::{ByteStream, COMMAND_DEADLINE, Dial, DialError};
+use super::{ByteStream, COMMAND_DEADLINE, Dial, DialError, Terms};
 use crate::buildkit::endpoint::SshTarget;
 
 /// How much of a program's stderr is kept: its last lines.
@@ -130,8 +130,11 @@ impl Dial for CommandDialer {
         self.endpoint.clone()
     }
 
-    fn patience(&self) -> Duration {
-        COMMAND_DEADLINE
+    fn terms(&self) -> Terms {
+        Terms {
+            patience: COMMAND_DEADLINE,
+            ..Terms::default()
+        }
     }
 }
 

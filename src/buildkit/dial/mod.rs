@@ -34,7 +34,7 @@ pub const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 /// Opens byte streams to one daemon.
 #[async_trait]
 pub trait Dial: Send + Sync {
-    /// Opens a stream on which HTTP/2 can start at once; gives up within [`Dial::patience`].
+    /// Opens a stream on which HTTP/2 can start at once; gives up within [`Terms::patience`].
     ///
     /// # Errors
     ///
@@ -44,14 +44,9 @@ pub trait Dial: Send + Sync {
     /// The endpoint as the user knows it, for messages.
     fn describe(&self) -> String;
 
-    /// The URI whose scheme and authority requests carry; sockets and pipes have `localhost`.
-    fn origin(&self) -> String {
-        "http://localhost".to_owned()
-    }
-
-    /// How long opening a stream may take, and the first answer after that.
-    fn patience(&self) -> Duration {
-        CONNECT_DEADLINE
+    /// How to speak on the stream that was opened last.
+    fn terms(&self) -> Terms {
+        Terms::default()
     }
 
     /// Opens a stream that carries nothing but a session; `None` means that the daemon takes
@@ -62,6 +57,27 @@ pub trait Dial: Send + Sync {
     /// When the daemon wants a stream of its own and it could not be opened.
     async fn dial_session(&self, _open: &SessionOpen) -> Result<Option<ByteStream>, DialError> {
         Ok(None)
+    }
+}
+
+/// How to speak on a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// The URI whose scheme and authority requests carry; sockets and pipes have `localhost`.
+    pub origin: String,
+    /// How long opening a stream may take, and the first answer after that.
+    pub patience: Duration,
+    /// Whether it leads to the BuildKit inside a Docker engine.
+    pub docker: bool,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            origin: "http://localhost".to_owned(),
+            patience: CONNECT_DEADLINE,
+            docker: false,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use rustix::net::sockopt;
 use tokio::net::{TcpStream, lookup_host};
 
-use super::{ByteStream, CONNECT_DEADLINE, Dial, DialError, within};
+use super::{ByteStream, CONNECT_DEADLINE, Dial, DialError, Terms, within};
 use crate::buildkit::endpoint::HostPort;
 
 /// Idle time before the system probes the peer; NAT tables and load balancers forget idle
@@ -81,8 +81,11 @@ impl Dial for TcpDialer {
         self.endpoint.clone()
     }
 
-    fn origin(&self) -> String {
-        format!("http://{}", self.address)
+    fn terms(&self) -> Terms {
+        Terms {
+            origin: format!("http://{}", self.address),
+            ..Terms::default()
+        }
     }
 }
 
@@ -138,6 +141,6 @@ mod tests {
 
     #[tokio::test]
     async fn requests_carry_host_and_port() {
-        assert_eq!(dialer(1234).origin(), "http://127.0.0.1:1234");
+        assert_eq!(dialer(1234).terms().origin, "http://127.0.0.1:1234");
     }
 }

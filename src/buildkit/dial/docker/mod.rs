@@ -7,12 +7,11 @@
 mod upgrade;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use http::StatusCode;
 
-use super::{ByteStream, Dial, DialError, within};
+use super::{ByteStream, Dial, DialError, Terms, within};
 use crate::buildkit::pipe::SessionOpen;
 use upgrade::{Answer, Refusal};
 
@@ -102,22 +101,30 @@ impl DockerDialer {
 #[async_trait]
 impl Dial for DockerDialer {
     async fn dial(&self) -> Result<ByteStream, DialError> {
-        within(self.patience(), &self.describe(), self.dial_either()).await
+        within(
+            self.raw.terms().patience,
+            &self.describe(),
+            self.dial_either(),
+        )
+        .await
     }
 
     fn describe(&self) -> String {
         self.raw.describe()
     }
 
-    fn origin(&self) -> String {
-        match &self.direct {
-            Some(direct) if !self.upgraded.load(Ordering::Relaxed) => direct.origin(),
+    fn terms(&self) -> Terms {
+        let raw = self.raw.terms();
+        let direct = self.direct.as_ref().map(|direct| direct.terms().origin);
+        let origin = match direct {
+            Some(origin) if !self.upgraded.load(Ordering::Relaxed) => origin,
             _ => format!("http://{}", self.host),
+        };
+        Terms {
+            origin,
+            docker: true,
+            ..raw
         }
-    }
-
-    fn patience(&self) -> Duration {
-        self.raw.patience()
     }
 
     async fn dial_session(&self, open: &SessionOpen) -> Result<Option<ByteStream>, DialError> {
@@ -127,7 +134,7 @@ impl Dial for DockerDialer {
         let headers = open.headers();
         let endpoint = self.describe();
         match within(
-            self.patience(),
+            self.raw.terms().patience,
             &endpoint,
             self.upgrade("/session", &headers),
         )

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{ByteStream, CONNECT_DEADLINE, Dial, DialError, TcpDialer, within};
+use super::{ByteStream, CONNECT_DEADLINE, Dial, DialError, TcpDialer, Terms, within};
 use crate::buildkit::endpoint::HostPort;
 
 pub use explain::TlsError;
@@ -104,12 +104,15 @@ impl Dial for TlsDialer {
         self.endpoint.clone()
     }
 
-    fn origin(&self) -> String {
+    fn terms(&self) -> Terms {
         let host = HostPort {
             host: self.server_name().to_owned(),
             port: self.address.port,
         };
-        format!("https://{host}")
+        Terms {
+            origin: format!("https://{host}"),
+            ..Terms::default()
+        }
     }
 }
 

@@ -138,7 +138,7 @@ async fn both_sides_with_certificates_are_connected() {
     let client = Client::trusting(&authority).with(&signed(&authority, &["client"], |_| ()));
     let dialer = client.dialer(address);
     assert_eq!(
-        dialer.origin(),
+        dialer.terms().origin,
         format!("https://127.0.0.1:{}", address.port())
     );
     let mut stream = dialer.dial().await.unwrap();
@@ -166,7 +166,7 @@ async fn the_server_name_may_differ_from_the_host() {
     client.files.server_name = Some("buildkit.example".into());
     let address = server(&pair, None).await;
     client.dialer(address).dial().await.unwrap();
-    let origin = client.dialer(address).origin();
+    let origin = client.dialer(address).terms().origin;
     assert_eq!(
         origin,
         format!("https://buildkit.example:{}", address.port())
