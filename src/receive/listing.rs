@@ -323,4 +323,18 @@ mod tests {
             Refusal::Xattrs,
         );
     }
+
+    #[test]
+    fn a_listing_cannot_fill_the_memory() {
+        let target = Bytes::from(vec![b'x'; MAX_PATH]);
+        let mut listing = Listing::default();
+        let mut accept =
+            |number: u32| listing.accept(&entry(format!("{number:08}"), LINK, target.clone()));
+        let refused = (0..).find_map(|number| accept(number).err());
+        let expect = "the daemon sent too much: more than 1 GiB of paths and attributes";
+        assert_eq!(
+            refused.map(|error| error.to_string()).as_deref(),
+            Some(expect)
+        );
+    }
 }

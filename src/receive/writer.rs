@@ -32,9 +32,15 @@ pub(super) struct TreeWriter {
     /// The directory used last, since neighbours come together.
     parent: Option<(Box<[u8]>, OwnedFd)>,
     open: HashMap<u32, File>,
-    /// Made at the end, when the files they name are all there: path and target.
-    links: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// Made at the end, when the files they name are all there.
+    links: Vec<HardLink>,
     directories: Vec<Directory>,
+}
+
+#[derive(Debug)]
+struct HardLink {
+    path: Box<[u8]>,
+    target: Box<[u8]>,
 }
 
 impl TreeWriter {
@@ -56,8 +62,10 @@ impl TreeWriter {
             Kind::Directory => self.directory(entry),
             Kind::Symlink => self.symlink(entry),
             Kind::HardLink => {
-                self.links
-                    .push((entry.path[..].into(), entry.linkname[..].into()));
+                self.links.push(HardLink {
+                    path: entry.path[..].into(),
+                    target: entry.linkname[..].into(),
+                });
                 Ok(())
             }
             Kind::Fifo => self.node(entry, FileType::Fifo),
@@ -100,7 +108,7 @@ impl TreeWriter {
 
     /// Makes the hard links and hands the directories over; the stream is complete.
     pub(super) fn finish(&mut self) -> Result<(), WriteError> {
-        for (path, target) in std::mem::take(&mut self.links) {
+        for HardLink { path, target } in std::mem::take(&mut self.links) {
             self.check_open(&path)?;
             self.hard_link(&path, &target)
                 .map_err(|error| WriteError::new("create the hard link", &path, error))?;

@@ -8,6 +8,8 @@ mod e2e_loss;
 mod e2e_session;
 mod e2e_solve;
 mod layers;
+mod output_hostile;
+mod output_local;
 mod registry_auth;
 mod registry_copy;
 mod registry_publish;

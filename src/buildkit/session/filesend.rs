@@ -269,6 +269,11 @@ mod tests {
             decode(of(PacketType::Req)),
             Ok(Packet::Unexpected)
         ));
+        let unknown = fsutil::Packet {
+            r#type: 9,
+            ..Default::default()
+        };
+        assert!(matches!(decode(unknown), Ok(Packet::Unexpected)));
         let error = fsutil::Packet {
             data: "a\x1bb".into(),
             ..of(PacketType::Err)

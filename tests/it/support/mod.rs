@@ -1,6 +1,7 @@
 //! What tests share: the other sides of our protocols, played or real.
 
 pub(crate) mod dockerfile_build;
+pub(crate) mod exporter;
 pub(crate) mod fake_buildkitd;
 pub(crate) mod fake_registry;
 pub(crate) mod images;
