@@ -1,10 +1,15 @@
 //! Makes one result of what the units left: files into place, then images under their names.
 //!
-//! Files come first: what can clash or fill a disk fails before a name is moved.
+//! Files come first, since what can clash or fill a disk should fail before a name is moved;
+//! stdout comes last, since what was written there cannot be taken back.
 
-use tokio::sync::mpsc::UnboundedSender;
+use std::io;
 
-use crate::event::Event;
+use tokio::task::spawn_blocking;
+
+use crate::event::{ClientStep, Event};
+use crate::merge::MergeError;
+use crate::merge::local::{Layout, Others, merge_trees};
 use crate::merge::registry::{Publication, Pushed, publish};
 use crate::plan::BuildPlan;
 use crate::unit::MergeStep;
@@ -14,55 +19,116 @@ use super::error::DeliverError;
 use super::outcome::{Delivered, UnitReport};
 use super::receive::Stages;
 
-/// Delivers every output, in the plan's order within files and within images. After the
-/// first failure the rest is left undone.
+/// Delivers every output; the results are in the order of delivery. After the first failure
+/// the rest is left undone.
 pub(super) async fn deliver(
     plan: &BuildPlan,
     units: &[UnitReport],
-    stages: Stages,
+    mut stages: Stages,
     around: &Surroundings,
 ) -> Vec<Result<Delivered, DeliverError>> {
-    drop(stages);
-    let mut delivered = Vec::new();
-    for step in &plan.merge {
-        if let MergeStep::Publish { .. } = step {
-            delivered.push(publish_step(step, units, around).await);
-        }
+    let mut steps: Vec<&MergeStep> = plan.merge.iter().collect();
+    steps.sort_by_key(|step| turn(step));
+    let mut results: Vec<Result<Delivered, DeliverError>> = Vec::new();
+    for step in steps {
+        let result = match results.iter().any(Result::is_err) {
+            true => Err(DeliverError::Skipped),
+            false => deliver_step(step, plan, units, &mut stages, around).await,
+        };
+        results.push(result);
     }
-    delivered
+    // What is left are stages of outputs that were skipped; removing them takes the disk's time.
+    drop(spawn_blocking(move || drop(stages)).await);
+    results
 }
 
-async fn publish_step(
+fn turn(step: &MergeStep) -> u8 {
+    match step {
+        MergeStep::Local { .. } => 0,
+        MergeStep::File { dest: Some(_), .. } => 1,
+        MergeStep::Publish { .. } => 2,
+        MergeStep::File { dest: None, .. } => 3,
+    }
+}
+
+async fn deliver_step(
     step: &MergeStep,
+    plan: &BuildPlan,
     units: &[UnitReport],
+    stages: &mut Stages,
     around: &Surroundings,
 ) -> Result<Delivered, DeliverError> {
-    let MergeStep::Publish {
-        repositories,
-        tags,
-        index_annotations,
-        descriptor_annotations,
-        ..
-    } = step
-    else {
-        return Err(DeliverError::Skipped);
+    match step {
+        MergeStep::Local { output, dest, mirror, split } => {
+            let Some((stage, trees)) = stages.take_trees(*output, plan) else {
+                return Err(DeliverError::Skipped);
+            };
+            let layout = if *split { Layout::Split } else { Layout::Joined };
+            let others = if *mirror { Others::Delete } else { Others::Keep };
+            let name = format!("writing {}", dest.display());
+            let work = move || merge_trees(&stage, &trees, layout, others);
+            let report = blocking(around, name, work).await?;
+            for warning in report.warnings {
+                drop(around.events.send(Event::Warning(warning)));
+            }
+            Ok(Delivered::Tree(dest.clone()))
+        }
+        MergeStep::File { output, dest } => {
+            let Some(stage) = stages.take_file(*output) else {
+                return Err(DeliverError::Skipped);
+            };
+            let name = match dest {
+                Some(dest) => format!("writing {}", dest.display()),
+                None => "writing to stdout".to_owned(),
+            };
+            blocking(around, name, move || stage.commit(&mut io::stdout().lock())).await?;
+            Ok(Delivered::File(dest.clone()))
+        }
+        MergeStep::Publish {
+            repositories,
+            tags,
+            index_annotations,
+            descriptor_annotations,
+            ..
+        } => {
+            let publication = Publication {
+                repositories,
+                tags,
+                index_annotations,
+                descriptor_annotations,
+            };
+            let report = |step| drop(around.events.send(Event::Client(step)));
+            let pushed = pushed(units)?;
+            let published = publish(&around.registries, &publication, &pushed, &report).await?;
+            Ok(Delivered::Published(published))
+        }
+    }
+}
+
+fn pushed(units: &[UnitReport]) -> Result<Vec<Pushed>, DeliverError> {
+    let results = units.iter().filter_map(|unit| Some((&unit.unit, unit.result.as_ref().ok()?)));
+    let pushed = results.map(|(unit, output)| {
+        let from = format!("{} on {}", unit.platform, unit.node);
+        Pushed::read(&from, Some(unit.platform.clone()), output)
+    });
+    Ok(pushed.collect::<Result<_, _>>()?)
+}
+
+/// Does blocking work as a step that the user sees.
+async fn blocking<T: Send + 'static>(
+    around: &Surroundings,
+    name: String,
+    work: impl FnOnce() -> Result<T, MergeError> + Send + 'static,
+) -> Result<T, DeliverError> {
+    let tell = |end| {
+        let name = name.clone();
+        drop(around.events.send(Event::Client(ClientStep { name, end })));
     };
-    let publication = Publication {
-        repositories,
-        tags,
-        index_annotations,
-        descriptor_annotations,
-    };
-    let pushed = units
-        .iter()
-        .filter_map(|report| Some((report, report.result.as_ref().ok()?)))
-        .map(|(report, output)| {
-            let from = format!("{} on {}", report.unit.platform, report.unit.node);
-            Pushed::read(&from, Some(report.unit.platform.clone()), output)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let tell = |events: &UnboundedSender<Event>, step| drop(events.send(Event::Client(step)));
-    let report = |step| tell(&around.events, step);
-    let published = publish(&around.registries, &publication, &pushed, &report).await?;
-    Ok(Delivered::Published(published))
+    tell(None);
+    let result = spawn_blocking(work)
+        .await
+        .map_err(DeliverError::Task)
+        .and_then(|result| result.map_err(DeliverError::Local));
+    tell(Some(result.as_ref().map(drop).map_err(ToString::to_string)));
+    result
 }

@@ -6,6 +6,7 @@ use crate::builder::DriverError;
 use crate::buildkit::session::IdError;
 use crate::buildkit::{ConnectError, OpenSessionError, SolveError, SolveErrorKind};
 use crate::merge::registry::{PublishError, PushedError};
+use crate::merge::{MergeError, StageError};
 use crate::receive::WriteError;
 use crate::registry::RegistryError;
 use crate::tree::TreeError;
@@ -23,7 +24,7 @@ pub enum PrepareError {
     Registry(#[source] RegistryError),
     /// A destination cannot be written.
     #[error("nothing was built, since the result could not be written")]
-    Destination(#[source] io::Error),
+    Destination(#[source] StageError),
     /// No temporary file can be made.
     #[error("cannot make a temporary file")]
     Temp(#[source] io::Error),
@@ -111,7 +112,7 @@ pub enum DeliverError {
     Publish(#[from] PublishError),
     /// The files were not moved into place.
     #[error(transparent)]
-    Local(#[from] io::Error),
+    Local(#[from] MergeError),
     /// Left undone because something before it failed.
     #[error("not delivered, since another output failed")]
     Skipped,

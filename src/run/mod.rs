@@ -79,7 +79,7 @@ pub async fn run(
         checked = check_registries(plan, around) => checked?,
         () = around.interrupt.cancelled() => return Err(PrepareError::Interrupted),
     }
-    let stages = receive::Stages::create(plan, &around.temp)?;
+    let stages = stages(plan, around).await?;
     let job = schedule::Job {
         request,
         plan,
@@ -105,4 +105,16 @@ async fn check_registries(plan: &BuildPlan, around: &Surroundings) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Makes a place for everything that comes to this machine.
+async fn stages(
+    plan: &BuildPlan,
+    around: &Surroundings,
+) -> Result<receive::Stages, PrepareError> {
+    let (plan, temp) = (plan.clone(), around.temp.clone());
+    tokio::task::spawn_blocking(move || receive::Stages::create(&plan, &temp))
+        .await
+        .map_err(PrepareError::Task)?
+        .map_err(PrepareError::Destination)
 }
