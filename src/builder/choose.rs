@@ -1,22 +1,13 @@
-//! Which builder is used: an explicit choice first, else what this machine offers.
+//! Which builder's name counts: flag, environment, `use`, configuration.
 //!
-//! [`choose`] decides from plain data and asks nobody; whether a place that it lists answers
-//! is found out in `discover`.
+//! [`choose`] decides from plain data. Where a daemon may be when none is named is in
+//! `places`.
 
-use super::docker_host::DockerEngine;
-use super::spec::{BuilderSpec, NodeSpec};
-use crate::buildkit::endpoint::Endpoint;
+use super::spec::BuilderSpec;
 use crate::config::Env;
 
 /// The name of what is found when nothing is configured.
 pub const DEFAULT_BUILDER: &str = "default";
-
-/// The name of the node of a builder that was found.
-const FOUND_BUILDKIT: &str = "buildkit";
-/// The same where a Docker engine was found.
-const FOUND_DOCKER: &str = "docker";
-
-const BUILDKIT_SOCKET: &str = "/run/buildkit/buildkitd.sock";
 
 /// What may name a builder, in the order in which it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,24 +46,6 @@ pub(super) struct Choosers<'a> {
     pub(super) config: Option<&'a str>,
 }
 
-/// A place where a daemon may be when nothing is configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// What led there, as a phrase: `BUILDKIT_HOST`, `the usual socket of Docker`.
-    pub what: String,
-    /// The node it would be, or why it can be none.
-    pub node: Result<NodeSpec, String>,
-}
-
-impl Place {
-    fn new(what: impl Into<String>, name: &str, endpoint: Endpoint) -> Self {
-        Self {
-            what: what.into(),
-            node: Ok(NodeSpec::new(name, endpoint)),
-        }
-    }
-}
-
 impl NamedBy {
     /// The end of a sentence that starts with the builder: `which BUILDX_BUILDER names`.
     pub fn phrase(self) -> &'static str {
@@ -101,65 +74,6 @@ pub(super) fn choose(choosers: &Choosers<'_>) -> Option<Named> {
         Some(Named { name, by })
     };
     candidates.into_iter().find_map(given)
-}
-
-/// Lists where a daemon may be when nothing is configured, in the order to try.
-///
-/// `docker` is the engine that the docker client would speak to. A `BUILDKIT_HOST` that does
-/// not answer is not passed over: who sets it means that daemon and no other.
-pub(super) fn places(env: &Env, docker: Result<DockerEngine, String>) -> Vec<Place> {
-    let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
-    if let Some(host) = set("BUILDKIT_HOST") {
-        let node = match host.parse() {
-            Ok(endpoint) => Ok(NodeSpec::new(FOUND_BUILDKIT, endpoint)),
-            Err(error) => Err(format!("{error}")),
-        };
-        return vec![Place {
-            what: "BUILDKIT_HOST".to_owned(),
-            node,
-        }];
-    }
-    let runtime_dir = set("XDG_RUNTIME_DIR").map(std::path::Path::new);
-    let mut places = Vec::new();
-    match docker {
-        Err(why) => places.push(Place {
-            what: "Docker".to_owned(),
-            node: Err(why),
-        }),
-        Ok(engine) => {
-            let usual = engine.named_by.is_none();
-            let what = engine
-                .named_by
-                .unwrap_or_else(|| "Docker's socket".to_owned());
-            let node = NodeSpec {
-                tls: engine.tls,
-                ..NodeSpec::new(FOUND_DOCKER, engine.endpoint)
-            };
-            places.push(Place {
-                what,
-                node: Ok(node),
-            });
-            if let Some(dir) = runtime_dir.filter(|_| usual) {
-                let endpoint = Endpoint::DockerUnix(dir.join("docker.sock"));
-                places.push(Place::new(
-                    "rootless Docker's socket",
-                    FOUND_DOCKER,
-                    endpoint,
-                ));
-            }
-        }
-    }
-    let socket = Endpoint::Unix(BUILDKIT_SOCKET.into());
-    places.push(Place::new("buildkitd's socket", FOUND_BUILDKIT, socket));
-    if let Some(dir) = runtime_dir {
-        let socket = Endpoint::Unix(dir.join("buildkit/buildkitd.sock"));
-        places.push(Place::new(
-            "rootless buildkitd's socket",
-            FOUND_BUILDKIT,
-            socket,
-        ));
-    }
-    places
 }
 
 /// Why a builder that is named cannot be used.
@@ -235,14 +149,6 @@ mod tests {
             .collect()
     }
 
-    fn engine(endpoint: &str, named_by: Option<&str>) -> DockerEngine {
-        DockerEngine {
-            endpoint: endpoint.parse().unwrap(),
-            tls: None,
-            named_by: named_by.map(str::to_owned),
-        }
-    }
-
     /// Takes sources away one by one, the strongest first.
     #[test]
     fn the_strongest_source_names_the_builder() {
@@ -271,67 +177,6 @@ mod tests {
             Some("u"),
             Some("c"),
             "default by Flag",
-        );
-    }
-
-    /// One line a place.
-    fn listed(env: &Env, docker: Result<DockerEngine, String>) -> Vec<String> {
-        let line = |place: Place| match place.node {
-            Ok(node) => format!("{}: {} {}", place.what, node.name, node.endpoint),
-            Err(why) => format!("{}: {why}", place.what),
-        };
-        places(env, docker).into_iter().map(line).collect()
-    }
-
-    #[test]
-    fn without_configuration_the_usual_sockets_are_tried() {
-        let usual = engine("docker+unix:///var/run/docker.sock", None);
-        assert_eq!(
-            listed(&Env::new(), Ok(usual.clone())),
-            [
-                "Docker's socket: docker docker+unix:///var/run/docker.sock",
-                "buildkitd's socket: buildkit unix:///run/buildkit/buildkitd.sock",
-            ]
-        );
-        assert_eq!(
-            listed(&env(&[("XDG_RUNTIME_DIR", "/run/user/7")]), Ok(usual)),
-            [
-                "Docker's socket: docker docker+unix:///var/run/docker.sock",
-                "rootless Docker's socket: docker docker+unix:///run/user/7/docker.sock",
-                "buildkitd's socket: buildkit unix:///run/buildkit/buildkitd.sock",
-                "rootless buildkitd's socket: buildkit unix:///run/user/7/buildkit/buildkitd.sock",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_named_engine_takes_the_place_of_the_usual_sockets() {
-        let named = engine("docker+tcp://h:2375", Some("DOCKER_HOST"));
-        assert_eq!(
-            listed(&Env::new(), Ok(named)),
-            [
-                "DOCKER_HOST: docker docker+tcp://h:2375",
-                "buildkitd's socket: buildkit unix:///run/buildkit/buildkitd.sock",
-            ]
-        );
-        assert_eq!(
-            listed(&Env::new(), Err("no such context".into()))[0],
-            "Docker: no such context"
-        );
-    }
-
-    #[test]
-    fn buildkit_host_is_meant_alone() {
-        let usual = engine("docker+unix:///var/run/docker.sock", None);
-        let host = env(&[("BUILDKIT_HOST", "tcp://h:1")]);
-        assert_eq!(
-            listed(&host, Ok(usual.clone())),
-            ["BUILDKIT_HOST: buildkit tcp://h:1"]
-        );
-        let odd = listed(&env(&[("BUILDKIT_HOST", "h:1")]), Ok(usual));
-        assert!(
-            odd[0].starts_with("BUILDKIT_HOST: `h:1` is not an endpoint"),
-            "{odd:?}"
         );
     }
 

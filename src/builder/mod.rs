@@ -4,10 +4,11 @@
 //! building is `run`'s.
 
 mod choose;
-mod discover;
 mod docker_host;
 mod driver;
+mod find;
 mod import;
+mod places;
 mod probe;
 mod spec;
 mod store;
@@ -17,11 +18,12 @@ use std::sync::Arc;
 use crate::buildkit::dial::Dial;
 use crate::node::{NodeInfo, Reported};
 
-pub use choose::{DEFAULT_BUILDER, Named, NamedBy, Place, UnknownBuilder};
-pub use discover::{FindError, Finder, FoundBuilder, NothingAnswers};
+pub use choose::{DEFAULT_BUILDER, Named, NamedBy, UnknownBuilder};
 pub use docker_host::{DockerEngine, DockerHostError, docker_engine};
 pub use driver::{DriverError, Instance};
+pub use find::{FindError, Finder, FoundBuilder};
 pub use import::{ImportError, Imported, import, import_text};
+pub use places::{NothingAnswers, Place, first_answering, nodes_at};
 pub use probe::{Answer, PROBE_LIMIT, ProbeError, Probed, probe};
 pub use spec::{BuilderSpec, NodeSpec, Origin, SpecError};
 pub use store::{Replace, Store, StoreError};

@@ -3,18 +3,15 @@
 //! [`Finder`] gathers every definition there is. Only a builder that nobody named costs a
 //! look at the machine's sockets.
 
-use super::choose::{
-    Choosers, DEFAULT_BUILDER, Elsewhere, Named, Place, UnknownBuilder, choose, places,
-};
+use super::Builder;
+use super::choose::{Choosers, DEFAULT_BUILDER, Elsewhere, Named, UnknownBuilder, choose};
 use super::docker_host::docker_engine;
 use super::import::buildx_has;
-use super::probe::{ProbeError, Probed, causes, probe};
-use super::spec::{BuilderSpec, NodeSpec, Origin, SpecError};
+use super::places::{NothingAnswers, Place, first_answering, nodes_at, places};
+use super::probe::{Probed, causes, probe};
+use super::spec::{BuilderSpec, SpecError};
 use super::store::{Store, StoreError};
-use super::{Builder, Node};
-use crate::buildkit::ConnectError;
-use crate::buildkit::dial::DialError;
-use crate::config::{self, Env, Settings};
+use crate::config::{Env, Settings};
 
 /// All that defines or chooses builders.
 #[derive(Debug, Clone, Copy)]
@@ -55,26 +52,6 @@ pub enum FindError {
     Nothing(#[from] NothingAnswers),
 }
 
-/// No builder is named, and no place where a daemon may be answers.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "no builder is configured, and no daemon answers; tried{}",
-    lines(tried)
-)]
-pub struct NothingAnswers {
-    /// What was tried: the place, and why it failed.
-    pub tried: Vec<(String, String)>,
-    /// What the user can do about it.
-    pub hints: Vec<String>,
-}
-
-fn lines(tried: &[(String, String)]) -> String {
-    tried
-        .iter()
-        .map(|(place, why)| format!("\n  {place}: {why}"))
-        .collect()
-}
-
 impl FindError {
     /// Says what the user can do about it.
     pub fn hints(&self) -> Vec<String> {
@@ -102,7 +79,11 @@ impl Finder<'_> {
                     probed: None,
                 })
             }
-            None => Ok(discover(self.places()).await?),
+            None => {
+                let places = self.places();
+                let probed = probe(&nodes_at(&places)).await;
+                Ok(first_answering(places, probed)?)
+            }
         }
     }
 
@@ -198,79 +179,12 @@ impl Finder<'_> {
     }
 }
 
-/// Makes the builder that a place would be.
-fn builder_at(what: &str, node: NodeSpec) -> BuilderSpec {
-    BuilderSpec {
-        name: DEFAULT_BUILDER.to_owned(),
-        nodes: vec![node],
-        origin: Origin::Found(what.to_owned()),
-    }
-}
-
-/// Tells whether there simply is no such socket, which the error says well enough.
-fn is_absent(error: &ProbeError) -> bool {
-    let ProbeError::Connect(ConnectError::Dial(DialError::Connect { source, .. })) = error else {
-        return false;
-    };
-    source.kind() == std::io::ErrorKind::NotFound
-}
-
-/// Asks all places at once and takes the first one, in their order, that answers.
-async fn discover(places: Vec<Place>) -> Result<FoundBuilder, NothingAnswers> {
-    let builders: Vec<Result<Builder, String>> = places
-        .iter()
-        .map(|place| {
-            place
-                .node
-                .clone()
-                .map(|node| Builder::new(builder_at(&place.what, node)))
-        })
-        .collect();
-    let nodes: Vec<&Node> = builders
-        .iter()
-        .flatten()
-        .flat_map(|b| b.nodes.first())
-        .collect();
-    let mut probed = probe(nodes).await.into_iter();
-    let mut tried = Vec::new();
-    let mut hints = Vec::new();
-    for (place, builder) in places.into_iter().zip(builders) {
-        let builder = match builder {
-            Ok(builder) => builder,
-            Err(why) => {
-                tried.push((place.what, why));
-                continue;
-            }
-        };
-        let Some(answer) = probed.next() else {
-            continue;
-        };
-        match &answer.outcome {
-            Ok(_) => {
-                return Ok(FoundBuilder {
-                    builder,
-                    probed: Some(answer),
-                });
-            }
-            Err(error) => {
-                let hint = error.hint().filter(|_| !is_absent(error));
-                hints.extend(hint.map(|hint| format!("{}: {hint}", place.what)));
-                tried.push((place.what, causes(error)));
-            }
-        }
-    }
-    hints.push(format!(
-        "name a daemon: BUILDKIT_HOST=tcp://host:1234, mbuild builder create, or a builder in {}",
-        config::FILE_NAME
-    ));
-    Err(NothingAnswers { tried, hints })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::spec::{NodeSpec, Origin};
     use super::super::store::Replace;
     use super::*;
-    use crate::config::{Found, Source};
+    use crate::config::{self, Found, Source};
 
     struct World {
         dir: tempfile::TempDir,
@@ -377,6 +291,14 @@ mod tests {
         );
     }
 
+    /// Tries all places but the socket of a buildkitd that this machine may have.
+    async fn nothing_answers(world: &World) -> NothingAnswers {
+        let mut places = world.finder().places();
+        places.retain(|place| place.what != "buildkitd's socket");
+        let probed = probe(&nodes_at(&places)).await;
+        first_answering(places, probed).unwrap_err()
+    }
+
     #[tokio::test]
     async fn if_nothing_answers_every_place_is_listed() {
         let mut world = World::new("");
@@ -385,19 +307,9 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(run.join("docker.sock")).unwrap());
         let docker = format!("unix://{}", world.dir.path().join("d.sock").display());
         world.env.insert("DOCKER_HOST".into(), docker);
-        let Err(error) = discover(world.finder().places()).await else {
-            panic!("no error")
-        };
+        let error = nothing_answers(&world).await;
         let tried: Vec<&str> = error.tried.iter().map(|(what, _)| what.as_str()).collect();
-        // A machine may have a buildkitd of its own; its socket is listed all the same.
-        assert_eq!(
-            tried,
-            [
-                "DOCKER_HOST",
-                "buildkitd's socket",
-                "rootless buildkitd's socket"
-            ]
-        );
+        assert_eq!(tried, ["DOCKER_HOST", "rootless buildkitd's socket"]);
         let text = error.to_string();
         assert!(
             text.contains("\n  DOCKER_HOST: cannot connect to docker+unix://"),
@@ -412,9 +324,7 @@ mod tests {
         );
 
         world.env.insert("BUILDKIT_HOST".into(), "nonsense".into());
-        let Err(error) = discover(world.finder().places()).await else {
-            panic!("no error")
-        };
+        let error = nothing_answers(&world).await;
         assert_eq!(error.tried.len(), 1);
         assert!(
             error.tried[0].1.contains("`nonsense` is not an endpoint"),
