@@ -4,12 +4,14 @@
 //! runs both on the one thread that writes. Nothing here knows what a build is for.
 
 mod closing;
+mod json;
 mod mode;
 mod note;
 mod plain;
 #[cfg(test)]
 mod play;
 mod quiet;
+pub mod report;
 mod run;
 pub mod state;
 mod style;
@@ -65,7 +67,8 @@ pub fn renderer(display: Display, log_lines: usize) -> Box<dyn Renderer> {
     match display.mode {
         Mode::Quiet | Mode::None => Box::new(quiet::Quiet),
         Mode::Tty => Box::new(tty::Tty::new(display.color, log_lines)),
-        _ => Box::new(plain::Plain::new(display.color)),
+        Mode::RawJson => Box::new(json::RawJson),
+        Mode::Auto | Mode::Plain => Box::new(plain::Plain::new(display.color)),
     }
 }
 
