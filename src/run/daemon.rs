@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicU64;
 use crate::builder::Node;
 use crate::buildkit::Connection;
 use crate::buildkit::session::Services;
-use crate::request::BuildRequest;
 use crate::unit::{BuildUnit, ExportKind};
 
 use super::error::UnitError;
@@ -107,9 +106,4 @@ fn check(connection: &Connection, unit: &BuildUnit) -> Result<(), UnitError> {
         });
     }
     Ok(())
-}
-
-/// Whether the request needs more exporters at once than daemons before 0.13 know.
-pub(super) fn needs_many_exporters(_request: &BuildRequest, unit: &BuildUnit) -> bool {
-    unit.exports.len() > 1
 }
