@@ -4,7 +4,9 @@
 
 pub mod app;
 pub mod build;
+pub mod builder;
 pub mod context;
+pub mod dial_stdio;
 pub mod error;
 pub mod exit;
 mod words;
@@ -37,8 +39,14 @@ enum Command {
     /// Build an image, or files, for one or several platforms; the word may be left out
     #[command(visible_alias = "b")]
     Build(Box<build::BuildArgs>),
+    /// Show and choose builders
+    Builder(builder::BuilderArgs),
     /// List what a build would send to its nodes
     Context(context::ContextArgs),
+    /// Connect stdin and stdout to a node's daemon
+    DialStdio(dial_stdio::DialStdioArgs),
+    #[command(flatten)]
+    Buildx(builder::BuildxCommand),
 }
 
 /// Runs the program.
@@ -111,7 +119,10 @@ fn in_runtime(command: &Command, app: &App) -> CommandResult {
 async fn dispatch(command: &Command, app: &App) -> CommandResult {
     match command {
         Command::Build(args) => build::run(args, &settings(app)?, app).await,
+        Command::Builder(args) => builder::run(args, &settings(app)?, app).await,
         Command::Context(args) => context::run(args, app),
+        Command::DialStdio(args) => dial_stdio::run(args, &settings(app)?, app).await,
+        Command::Buildx(command) => builder::run_buildx(command, &settings(app)?, app).await,
     }
 }
 

@@ -303,7 +303,7 @@ impl Parser<'_> {
 }
 
 /// Writes a key as TOML needs it after a dot.
-fn quoted_key(key: &str) -> String {
+pub(super) fn quoted_key(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !key.is_empty() && key.chars().all(bare) {
         key.to_owned()

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use toml::Value;
 
+use super::parse::quoted_key;
 use super::{BuilderDef, NodeDef, SCHEMA_VERSION, TlsDef};
 
 /// Why a builder cannot be written down.
@@ -22,7 +23,7 @@ pub struct RenderError(pub std::path::PathBuf);
 pub fn render_builder(name: &str, def: &BuilderDef) -> Result<String, RenderError> {
     let mut text = format!("version = {SCHEMA_VERSION}\n");
     for node in &def.nodes {
-        let _ = writeln!(text, "\n[[builders.{}.nodes]]", quoted(name));
+        let _ = writeln!(text, "\n[[builders.{}.nodes]]", quoted_key(name));
         render_node(&mut text, node)?;
     }
     Ok(text)

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod builder_cli;
 mod buildkit_faults;
 mod e2e_connection;
 mod e2e_loss;

@@ -1,0 +1,169 @@
+//! `use`, `rm`, `stop` and `import`: choosing builders and keeping or dropping definitions.
+//!
+//! Everything is written to the state directory, never to an `mbuild.toml`.
+
+use crate::builder::{self, DEFAULT_BUILDER, Named, NamedBy, Replace};
+use crate::config::is_name;
+
+use super::super::error::{CliError, CommandResult};
+use super::super::exit::Exit;
+use super::{World, find_error, store_error};
+
+/// Make a builder the default
+#[derive(Debug, Clone, clap::Args)]
+pub struct UseArgs {
+    /// Builder's name; `default` takes the choice back
+    name: String,
+    /// Accepted for buildx's sake: there is one choice for all
+    #[arg(long, hide = true)]
+    default: bool,
+    /// Accepted for buildx's sake: there is one choice for all
+    #[arg(long, hide = true)]
+    global: bool,
+}
+
+/// Remove builders' definitions
+#[derive(Debug, Clone, clap::Args)]
+pub struct RmArgs {
+    /// Builders' names [default: the builder in use]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Do not fail when there is no such builder
+    #[arg(short, long)]
+    force: bool,
+    /// Accepted for buildx's sake: daemons always stay
+    #[arg(long, hide = true)]
+    keep_daemon: bool,
+    /// Accepted for buildx's sake: daemons keep what they have
+    #[arg(long, hide = true)]
+    keep_state: bool,
+}
+
+/// Do nothing
+#[derive(Debug, Clone, clap::Args)]
+pub struct StopArgs {
+    /// Builders' names
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+/// Take over a builder that docker buildx keeps
+#[derive(Debug, Clone, clap::Args)]
+pub struct ImportArgs {
+    /// Name that buildx knows it by, or a file with its JSON
+    #[arg(value_name = "NAME|FILE")]
+    what: String,
+    /// Name to give it instead of its own
+    #[arg(long)]
+    name: Option<String>,
+    /// Replace the builder that has this name
+    #[arg(short, long)]
+    force: bool,
+    /// Make it the default
+    #[arg(long = "use")]
+    use_it: bool,
+}
+
+pub(super) fn use_builder(args: &UseArgs, world: &World<'_>) -> CommandResult {
+    if args.name == DEFAULT_BUILDER {
+        world.store.choose(None).map_err(store_error)?;
+    } else {
+        let named = Named {
+            name: args.name.clone(),
+            by: NamedBy::Flag,
+        };
+        world.finder(None).named(&named).map_err(find_error)?;
+        world.store.choose(Some(&args.name)).map_err(store_error)?;
+    }
+    for name in ["MBUILD_BUILDER", "BUILDX_BUILDER"] {
+        if let Some(value) = world.app.var(name).filter(|value| *value != args.name) {
+            world.app.warn(&format!(
+                "{name} is set to `{value}`, which counts for more"
+            ));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn rm(args: &RmArgs, world: &World<'_>) -> CommandResult {
+    let mut names = args.names.clone();
+    if names.is_empty() {
+        let chosen = world.finder(None).chosen().map_err(store_error)?;
+        let nothing = "no builder is named, and none is in use";
+        names.push(chosen.ok_or_else(|| CliError::usage(nothing))?.name);
+    }
+    for name in &names {
+        match world.store.remove(name) {
+            Ok(()) => world
+                .app
+                .say(&format!("{name} removed; its daemons stay as they are\n")),
+            Err(builder::StoreError::Absent(_)) if world.settings.builders.contains_key(name) => {
+                return Err(defined_by_hand(name, world));
+            }
+            Err(builder::StoreError::Absent(_)) if args.force => {}
+            Err(error) => return Err(store_error(error)),
+        }
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn import(args: &ImportArgs, world: &World<'_>) -> CommandResult {
+    let app = world.app;
+    let imported = builder::import(&app.env, &args.what, &app.cwd).map_err(|error| {
+        let hint = error.hint();
+        hint.into_iter()
+            .fold(CliError::config(error), CliError::hint)
+    })?;
+    let mut spec = imported.spec;
+    if let Some(name) = &args.name {
+        spec.name.clone_from(name);
+    }
+    check_new_name(&spec.name, world)?;
+    let replace = if args.force {
+        Replace::Yes
+    } else {
+        Replace::No
+    };
+    world
+        .store
+        .save(&spec, replace)
+        .map_err(|error| match error {
+            builder::StoreError::Exists(name) => {
+                CliError::config(builder::StoreError::Exists(name))
+                    .hint("replace it with --force, or give this one another --name")
+            }
+            error => store_error(error),
+        })?;
+    if args.use_it {
+        world.store.choose(Some(&spec.name)).map_err(store_error)?;
+    }
+    imported.notes.iter().for_each(|note| app.warn(note));
+    world.print(&format!("{}\n", spec.name))
+}
+
+/// Refuses names that cannot be kept, or that an `mbuild.toml` would hide.
+pub(super) fn check_new_name(name: &str, world: &World<'_>) -> Result<(), CliError> {
+    if name == DEFAULT_BUILDER {
+        let text = "`default` is what is found when nothing is configured, and cannot be defined";
+        return Err(CliError::usage(text));
+    }
+    if !is_name(name) {
+        let text = format!(
+            "`{}` cannot name a builder: a name is letters, digits and `.`, `_`, `-`, and starts \
+             with a letter or digit",
+            name.escape_debug()
+        );
+        return Err(CliError::usage(text));
+    }
+    if world.settings.builders.contains_key(name) {
+        return Err(defined_by_hand(name, world));
+    }
+    Ok(())
+}
+
+fn defined_by_hand(name: &str, world: &World<'_>) -> CliError {
+    let source = world.settings.source.as_ref();
+    let file = source.map_or_else(String::new, |source| source.path.display().to_string());
+    CliError::config(format!("builder `{name}` is defined in {file}"))
+        .hint("mbuild does not change that file; edit it")
+}

@@ -1,0 +1,477 @@
+//! `mbuild builder create`: makes a definition, or changes one, in the state directory.
+//!
+//! Takes buildx's grammar (one node at a time, `--append`) and a shorter one of its own
+//! (`--endpoint`, once for each node). What comes of an old definition is decided by
+//! [`apply`], which is pure.
+
+use crate::builder::{Builder, BuilderSpec, Origin, StoreError, probe};
+use crate::platform::Platform;
+use crate::request::parse_platforms;
+
+use super::super::error::{CliError, CommandResult};
+use super::super::exit::Exit;
+use super::change::check_new_name;
+use super::node_flags::{NodeChange, NodeError, apply_driver_opts, parse_endpoint};
+use super::{World, show, store_error, view};
+use crate::config::is_name;
+
+/// Define a builder, add a node to one, or change a node
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct CreateArgs {
+    /// Builder's name; or, as with buildx, an endpoint
+    #[arg(value_name = "NAME|ENDPOINT")]
+    what: Option<String>,
+    /// Node's endpoint, or name=,endpoint=,platforms=,slots=,ca=,cert=,key=,server_name=;
+    /// once for each node
+    #[arg(long, value_name = "ENDPOINT|FIELDS", conflicts_with_all = ["node", "driver_opt"])]
+    endpoint: Vec<String>,
+    /// Builder's name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Kind of builder: remote
+    #[arg(long, value_name = "DRIVER")]
+    driver: Option<String>,
+    /// Name of the node that is made or changed
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// What the node builds, instead of what its daemon says
+    #[arg(long, value_name = "PLATFORMS")]
+    platform: Vec<String>,
+    /// Node's TLS files, as buildx has them: cacert, cert, key, servername
+    #[arg(long, value_name = "KEY=VALUE")]
+    driver_opt: Vec<String>,
+    /// Add a node to the builder
+    #[arg(long)]
+    append: bool,
+    /// Remove a node from the builder
+    #[arg(long, requires = "node", conflicts_with_all = ["append", "endpoint"])]
+    leave: bool,
+    /// Make it the default builder
+    #[arg(long = "use")]
+    use_it: bool,
+    /// Ask the nodes whether they are there
+    #[arg(long)]
+    bootstrap: bool,
+    /// Flags of a daemon, which mbuild does not start
+    #[arg(long, alias = "buildkitd-config", value_name = "FLAGS", hide = true)]
+    buildkitd_flags: Option<String>,
+    /// Accepted for buildx's sake: every wait has its limit
+    #[arg(long, value_name = "DURATION", hide = true)]
+    timeout: Option<String>,
+}
+
+/// What is done with the nodes that were described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// They make a new builder, or change nodes of an old one.
+    Create,
+    /// They are added to what there is.
+    Append,
+    /// They are removed.
+    Leave,
+}
+
+/// Why there is no new definition.
+#[derive(Debug, thiserror::Error)]
+enum CreateError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error("`{}` cannot name a node", .0.escape_debug())]
+    NodeName(String),
+    #[error("builder `{builder}` has no node `{node}`")]
+    NoNode { builder: String, node: String },
+    #[error("two nodes are named `{0}`")]
+    Twins(String),
+    #[error("node `{node}` is the only one of builder `{builder}`")]
+    LastNode { builder: String, node: String },
+    #[error("nothing was said about builder `{0}`: name an endpoint")]
+    NoNodes(String),
+}
+
+impl CreateError {
+    fn into_cli(self) -> CliError {
+        let hint = match &self {
+            Self::NoNode { .. } => Some("add it with --append".to_owned()),
+            Self::LastNode { builder, .. } => Some(format!("mbuild builder rm {builder}")),
+            Self::NoNodes(_) => Some("such as --endpoint tcp://10.0.0.5:1234".to_owned()),
+            _ => None,
+        };
+        match self {
+            Self::Store(error) => store_error(error),
+            error => hint
+                .into_iter()
+                .fold(CliError::usage(error), CliError::hint),
+        }
+    }
+}
+
+pub(super) async fn create(args: &CreateArgs, world: &World<'_>) -> CommandResult {
+    check_driver(args)?;
+    let (name, endpoint) = name_and_endpoint(args)?;
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => free_name(world)?,
+    };
+    check_new_name(&name, world)?;
+    let (changes, left_out) = changes(args, endpoint, world).map_err(|e| e.into_cli())?;
+    let mode = match (args.append, args.leave) {
+        (true, _) => Mode::Append,
+        (_, true) => Mode::Leave,
+        _ => Mode::Create,
+    };
+    let spec = world
+        .store
+        .edit(&name, |old| apply(&name, old, changes, mode));
+    let spec = spec.map_err(CreateError::into_cli)?;
+    if args.use_it {
+        world.store.choose(Some(&name)).map_err(store_error)?;
+    }
+    for option in left_out {
+        world.app.warn(&format!(
+            "driver option `{option}` does nothing for this driver"
+        ));
+    }
+    world.print(&format!("{name}\n"))?;
+    if args.bootstrap {
+        bootstrap(spec, world).await
+    } else {
+        Ok(Exit::Done)
+    }
+}
+
+/// Asks the new builder's nodes; a node that does not answer is a failure.
+async fn bootstrap(spec: BuilderSpec, world: &World<'_>) -> CommandResult {
+    let builder = Builder::new(spec.clone());
+    let probed = probe(&builder.nodes).await;
+    let view = view::BuilderView::new(&spec, false, &probed);
+    world.app.say(&show::table(
+        std::slice::from_ref(&view),
+        show::Width::Short,
+    ));
+    let failed = view
+        .nodes
+        .into_iter()
+        .find_map(|node| Some((node.name, node.error?)));
+    match failed {
+        None => Ok(Exit::Done),
+        Some((node, error)) => {
+            let text = format!("node `{node}` does not answer: {error}");
+            Err(CliError::new(Exit::Infrastructure, text))
+        }
+    }
+}
+
+fn check_driver(args: &CreateArgs) -> Result<(), CliError> {
+    let refuse = |text: String, hint: &str| Err(CliError::usage(text).hint(hint));
+    if args.buildkitd_flags.is_some() {
+        let text = "mbuild starts no daemons and cannot give them flags or configuration";
+        return refuse(text.to_owned(), "configure buildkitd where it is started");
+    }
+    match args.driver.as_deref() {
+        None | Some("remote") => Ok(()),
+        Some("docker") => refuse(
+            "driver `docker` needs no builder of its own".to_owned(),
+            "name the engine as an endpoint: docker+unix:///var/run/docker.sock",
+        ),
+        Some("docker-container") => refuse(
+            "driver `docker-container` would start a daemon, which mbuild does not do".to_owned(),
+            "name a running container as an endpoint: docker-container://NAME",
+        ),
+        Some(other) => refuse(
+            format!("driver `{}` is not known", other.escape_debug()),
+            "the driver is remote; each node has an endpoint",
+        ),
+    }
+}
+
+/// Tells a name from an endpoint in what was given without a flag.
+fn name_and_endpoint(args: &CreateArgs) -> Result<(Option<&str>, Option<&str>), CliError> {
+    let (word, flag) = (args.what.as_deref(), args.name.as_deref());
+    match (word, flag) {
+        (Some(word), name) if word.contains("://") => {
+            if args.endpoint.is_empty() {
+                Ok((name, Some(word)))
+            } else {
+                Err(CliError::usage(
+                    "give each endpoint with --endpoint, or one without a flag",
+                ))
+            }
+        }
+        (Some(word), Some(_)) => {
+            let text = format!("`{word}` is not an endpoint, and the builder's name is given");
+            Err(CliError::usage(text).hint("an endpoint is, for example, tcp://10.0.0.5:1234"))
+        }
+        (word, name) => Ok((name.or(word), None)),
+    }
+}
+
+/// Makes up a name that no builder has.
+fn free_name(world: &World<'_>) -> Result<String, CliError> {
+    let stored = world.store.names().map_err(store_error)?;
+    let taken = |name: &String| stored.contains(name) || world.settings.builders.contains_key(name);
+    let mut names = (1_u32..).map(|n| match n {
+        1 => "builder".to_owned(),
+        n => format!("builder{n}"),
+    });
+    names
+        .find(|name| !taken(name))
+        .ok_or_else(|| CliError::usage("every name is taken"))
+}
+
+/// Reads what was said of nodes, and which options do nothing.
+fn changes(
+    args: &CreateArgs,
+    endpoint: Option<&str>,
+    world: &World<'_>,
+) -> Result<(Vec<NodeChange>, Vec<String>), CreateError> {
+    let (cwd, host) = (&world.app.cwd, Platform::host());
+    let platforms = parse_platforms(&args.platform, &host).map_err(NodeError::from)?;
+    if !args.endpoint.is_empty() {
+        let parse = |value: &String| {
+            let mut change = parse_endpoint(value, cwd, &host)?;
+            if change.platforms.is_empty() {
+                change.platforms.clone_from(&platforms);
+            }
+            Ok(change)
+        };
+        let changes: Result<Vec<_>, NodeError> = args.endpoint.iter().map(parse).collect();
+        return Ok((changes?, Vec::new()));
+    }
+    let endpoint = endpoint
+        .map(str::parse)
+        .transpose()
+        .map_err(NodeError::from)?;
+    let mut change = NodeChange {
+        name: args.node.clone(),
+        endpoint,
+        platforms,
+        ..NodeChange::default()
+    };
+    let left_out = apply_driver_opts(&mut change, &args.driver_opt, cwd)?;
+    let said = change != NodeChange::default();
+    Ok((if said { vec![change] } else { Vec::new() }, left_out))
+}
+
+/// Makes the new definition of the old one, if there is one, and of what was said.
+fn apply(
+    name: &str,
+    old: Option<BuilderSpec>,
+    changes: Vec<NodeChange>,
+    mode: Mode,
+) -> Result<BuilderSpec, CreateError> {
+    let is_new = old.is_none();
+    let new = || BuilderSpec {
+        name: name.to_owned(),
+        nodes: Vec::new(),
+        origin: Origin::New,
+    };
+    let mut spec = old.unwrap_or_else(new);
+    if changes.is_empty() {
+        return Err(if is_new {
+            CreateError::NoNodes(name.to_owned())
+        } else {
+            StoreError::Exists(name.to_owned()).into()
+        });
+    }
+    let no_node = |node: String| CreateError::NoNode {
+        builder: name.to_owned(),
+        node,
+    };
+    let mut touched: Vec<String> = Vec::new();
+    for change in changes {
+        let node_name = match (&change.name, mode) {
+            (Some(node), _) => node.clone(),
+            // Without a node's name it is a new builder that is meant.
+            (None, Mode::Create) if !is_new => return Err(StoreError::Exists(name.into()).into()),
+            (None, _) => free_node_name(&spec),
+        };
+        if !is_name(&node_name) {
+            return Err(CreateError::NodeName(node_name));
+        }
+        let position = spec.nodes.iter().position(|node| node.name == node_name);
+        match (position, mode) {
+            (Some(_), Mode::Leave) if spec.nodes.len() == 1 => {
+                return Err(CreateError::LastNode {
+                    builder: name.into(),
+                    node: node_name,
+                });
+            }
+            (Some(at), Mode::Leave) => drop(spec.nodes.remove(at)),
+            (Some(_), _) if touched.contains(&node_name) => {
+                return Err(CreateError::Twins(node_name));
+            }
+            (Some(at), _) => change.apply(&mut spec.nodes[at])?,
+            (None, Mode::Append) => spec.nodes.push(change.into_node(node_name.clone())?),
+            (None, Mode::Create) if is_new => {
+                spec.nodes.push(change.into_node(node_name.clone())?);
+            }
+            (None, _) => return Err(no_node(node_name)),
+        }
+        touched.push(node_name);
+    }
+    Ok(spec)
+}
+
+/// Numbers nodes as buildx does: the builder's name, then 0, 1, 2 and so on.
+fn free_node_name(spec: &BuilderSpec) -> String {
+    let taken = |name: &String| spec.nodes.iter().any(|node| node.name == *name);
+    let mut names = (0..=spec.nodes.len()).map(|n| format!("{}{n}", spec.name));
+    names.find(|name| !taken(name)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: CreateArgs,
+    }
+
+    fn args(line: &str) -> CreateArgs {
+        let words = std::iter::once("create").chain(line.split_whitespace());
+        Cli::try_parse_from(words).unwrap().args
+    }
+
+    /// Runs one command line after the other on one builder, and prints it.
+    fn check(lines: &[&str], expect: Result<&str, &str>) {
+        let dir = tempfile::tempdir().unwrap();
+        let app = super::super::view::test_app(dir.path());
+        let settings = crate::config::Settings::default();
+        let store = crate::builder::Store::new(&app.state_dir());
+        let world = World {
+            app: &app,
+            settings: &settings,
+            store: &store,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut result = Ok(Exit::Done);
+        for line in lines {
+            result = runtime.block_on(create(&args(line), &world));
+        }
+        let got = match result {
+            Ok(_) => {
+                let name = store.names().unwrap().pop().unwrap();
+                let spec = store.load(&name).unwrap().unwrap();
+                let nodes = spec.nodes.iter().map(|node| {
+                    let platforms: Vec<_> =
+                        node.platforms.iter().map(ToString::to_string).collect();
+                    format!("{}={}[{}]", node.name, node.endpoint, platforms.join(","))
+                });
+                Ok(format!("{name}: {}", nodes.collect::<Vec<_>>().join(" ")))
+            }
+            Err(error) => Err(error.render()),
+        };
+        match (got, expect) {
+            (Ok(got), Ok(expect)) => assert_eq!(got, expect, "{lines:?}"),
+            (Err(got), Err(expect)) => assert!(got.contains(expect), "{lines:?}: {got}"),
+            (got, _) => panic!("{lines:?}: {got:?}"),
+        }
+    }
+
+    #[test]
+    fn buildx_makes_and_extends_a_builder_node_by_node() {
+        let first = "--name farm --driver remote --node amd --platform linux/amd64 tcp://a:1 --use";
+        check(&[first], Ok("farm: amd=tcp://a:1[linux/amd64]"));
+        check(
+            &[
+                first,
+                "--name farm --append --node arm --platform linux/arm64 tcp://b:1",
+            ],
+            Ok("farm: amd=tcp://a:1[linux/amd64] arm=tcp://b:1[linux/arm64]"),
+        );
+        check(
+            &[first, "--name farm --node amd tcp://c:1"],
+            Ok("farm: amd=tcp://c:1[linux/amd64]"),
+        );
+        check(
+            &[
+                first,
+                "--name farm --append tcp://b:1",
+                "--name farm --leave --node amd",
+            ],
+            Ok("farm: farm0=tcp://b:1[]"),
+        );
+        check(
+            &["--append --name new tcp://a:1"],
+            Ok("new: new0=tcp://a:1[]"),
+        );
+        check(
+            &["tcp://a:1", "tcp://b:1"],
+            Ok("builder2: builder20=tcp://b:1[]"),
+        );
+    }
+
+    #[test]
+    fn endpoints_make_all_nodes_at_once() {
+        check(
+            &[
+                "farm --endpoint name=x,endpoint=tcp://a:1,platform=linux/amd64 --endpoint tcp://b:1",
+            ],
+            Ok("farm: x=tcp://a:1[linux/amd64] farm0=tcp://b:1[]"),
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_done_says_why() {
+        let first = "farm --endpoint name=x,endpoint=tcp://a:1";
+        check(&["farm"], Err("name an endpoint"));
+        check(
+            &[first, "farm"],
+            Err("there is a builder named `farm` already"),
+        );
+        check(
+            &[first, "farm --endpoint tcp://b:1"],
+            Err("there is a builder named `farm` already"),
+        );
+        check(
+            &[first, "--name farm --node y tcp://b:1"],
+            Err("add it with --append"),
+        );
+        check(
+            &[first, "--name farm --leave --node x"],
+            Err("the only one"),
+        );
+        check(&[first, "--name farm --leave --node y"], Err("no node `y`"));
+        check(
+            &["--name farm --append --node x"],
+            Err("node `x` has no endpoint"),
+        );
+        check(
+            &["farm --endpoint name=x,endpoint=tcp://a:1 --endpoint name=x,endpoint=tcp://b:1"],
+            Err("two nodes are named `x`"),
+        );
+        check(&["--name farm desktop-linux"], Err("is not an endpoint"));
+        check(&["default --endpoint tcp://a:1"], Err("cannot be defined"));
+        check(&["a/b --endpoint tcp://a:1"], Err("cannot name a builder"));
+        check(
+            &["farm --endpoint name=a/b,endpoint=tcp://a:1"],
+            Err("cannot name a node"),
+        );
+        check(
+            &["--driver docker-container"],
+            Err("docker-container://NAME"),
+        );
+        check(&["--driver kubernetes"], Err("`kubernetes` is not known"));
+        check(&["--buildkitd-flags x tcp://a:1"], Err("starts no daemons"));
+        check(
+            &["--name f --driver-opt cert=/c tcp://a:1"],
+            Err("only one of certificate"),
+        );
+    }
+
+    #[test]
+    fn a_daemon_that_is_not_there_fails_the_bootstrap() {
+        check(
+            &["farm --endpoint unix:///nowhere/b.sock --bootstrap"],
+            Err("does not answer"),
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! `ls` and `inspect`: gathers definitions and answers, then prints them.
+//!
+//! All nodes of all builders are asked at once, so that the slowest sets the pace.
+
+use crate::builder::{
+    Builder, BuilderSpec, DEFAULT_BUILDER, Finder, Named, Probed, StoreError, first_answering,
+    nodes_at, probe,
+};
+
+use super::super::error::{CliError, CommandResult, chain};
+use super::super::exit::Exit;
+use super::show::{self, Width};
+use super::view::BuilderView;
+use super::{World, find_error, store_error};
+
+/// List all builders and ask their nodes how they are
+#[derive(Debug, Clone, clap::Args)]
+pub struct LsArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// List all platforms of each node
+    #[arg(long)]
+    no_trunc: bool,
+    /// Accepted for buildx's sake: nodes have 5 seconds, all together
+    #[arg(long, value_name = "DURATION", hide = true)]
+    timeout: Option<String>,
+}
+
+/// Show all that is known of a builder
+#[derive(Debug, Clone, clap::Args)]
+pub struct InspectArgs {
+    /// Builder's name [default: the builder in use]
+    name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Fail unless every node answers
+    #[arg(long)]
+    bootstrap: bool,
+    /// Accepted for buildx's sake: nodes have 5 seconds, all together
+    #[arg(long, value_name = "DURATION", hide = true)]
+    timeout: Option<String>,
+}
+
+pub(super) async fn ls(args: &LsArgs, world: &World<'_>) -> CommandResult {
+    let finder = world.finder(None);
+    let chosen = finder.chosen();
+    let views = gather(&finder, &chosen).await.map_err(store_error)?;
+    match chosen {
+        Err(error) => world.app.warn(&chain(&error)),
+        Ok(Some(named)) if views.iter().all(|view| view.name != named.name) => {
+            if let Err(error) = finder.named(&named) {
+                world.app.warn(&chain(&error));
+                error
+                    .hints()
+                    .iter()
+                    .for_each(|hint| world.app.say(&format!("hint: {hint}\n")));
+            }
+        }
+        Ok(_) => {}
+    }
+    if args.json {
+        return print_json(&views, world);
+    }
+    for line in show::problems(&views) {
+        world.app.warn(&line);
+    }
+    let width = if args.no_trunc {
+        Width::Full
+    } else {
+        Width::Short
+    };
+    world.print(&show::table(&views, width))
+}
+
+pub(super) async fn inspect(args: &InspectArgs, world: &World<'_>) -> CommandResult {
+    let finder = world.finder(args.name.as_deref());
+    // What is in use is asked without the argument: naming a builder does not choose it.
+    let current = world.finder(None).chosen().ok().flatten();
+    let view = match finder.chosen().map_err(store_error)? {
+        Some(named) => {
+            let spec = finder.named(&named).map_err(find_error)?;
+            let probed = probe(&Builder::new(spec.clone()).nodes).await;
+            let is_current = current.is_some_and(|current| current.name == named.name);
+            BuilderView::new(&spec, is_current, &probed)
+        }
+        None => {
+            let places = finder.places();
+            let probed = probe(&nodes_at(&places)).await;
+            let found = first_answering(places, probed).map_err(|e| find_error(e.into()))?;
+            default_view(&found.builder, found.probed, current.is_none())
+        }
+    };
+    if args.json {
+        print_json(&view, world)?;
+    } else {
+        world.print(&show::details(&view))?;
+    }
+    let silent = view.nodes.iter().find(|node| node.error.is_some());
+    match silent.filter(|_| args.bootstrap) {
+        None => Ok(Exit::Done),
+        Some(node) => {
+            let text = format!(
+                "node `{}` of builder `{}` does not answer",
+                node.name, view.name
+            );
+            Err(CliError::new(Exit::Infrastructure, text))
+        }
+    }
+}
+
+/// Asks all nodes of all builders, and all places where an unnamed one may be.
+async fn gather(
+    finder: &Finder<'_>,
+    chosen: &Result<Option<Named>, StoreError>,
+) -> Result<Vec<BuilderView>, StoreError> {
+    let is_current = |name: &str| matches!(chosen, Ok(Some(named)) if named.name == name);
+    let all = finder.all()?;
+    let specs: Vec<&BuilderSpec> = all.iter().flatten().collect();
+    let places = finder.places();
+    let mut nodes: Vec<_> = specs
+        .iter()
+        .flat_map(|spec| Builder::new((*spec).clone()).nodes)
+        .collect();
+    nodes.extend(nodes_at(&places));
+    let mut probed = probe(&nodes).await.into_iter();
+    let mut views = Vec::new();
+    for definition in all {
+        views.push(match definition {
+            Ok(spec) => {
+                let answers: Vec<Probed> = probed.by_ref().take(spec.nodes.len()).collect();
+                BuilderView::new(&spec, is_current(&spec.name), &answers)
+            }
+            Err((name, error)) => {
+                let current = is_current(&name);
+                BuilderView::broken(name, current, "", chain(&error))
+            }
+        });
+    }
+    let unnamed = matches!(chosen, Ok(None));
+    match first_answering(places, probed.collect()) {
+        Ok(found) => views.push(default_view(&found.builder, found.probed, unnamed)),
+        // Nothing on this machine is a problem only for who counts on it.
+        Err(error) if unnamed => views.push(BuilderView::broken(
+            DEFAULT_BUILDER.to_owned(),
+            true,
+            "",
+            error.to_string(),
+        )),
+        Err(_) => {}
+    }
+    Ok(views)
+}
+
+fn default_view(builder: &Builder, probed: Option<Probed>, current: bool) -> BuilderView {
+    let spec = BuilderSpec {
+        name: builder.name.clone(),
+        nodes: builder
+            .nodes
+            .iter()
+            .map(|node| node.spec().clone())
+            .collect(),
+        origin: builder.origin.clone(),
+    };
+    BuilderView::new(&spec, current, probed.as_slice())
+}
+
+fn print_json<T: serde::Serialize>(value: &T, world: &World<'_>) -> CommandResult {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => world.print(&format!("{text}\n")),
+        Err(error) => Err(CliError::new(Exit::Internal, error)),
+    }
+}

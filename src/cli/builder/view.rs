@@ -1,0 +1,137 @@
+//! What is shown of a builder, gathered from its definition and its nodes' answers.
+//!
+//! Also the form of `--json`: members are added over time, never renamed.
+
+use serde::Serialize;
+
+use crate::builder::{BuilderSpec, NodeSpec, Probed};
+use crate::platform::Platform;
+
+/// A builder as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct BuilderView {
+    /// Its name.
+    pub(super) name: String,
+    /// Whether it is the one that is used when none is named on the command line.
+    pub(super) current: bool,
+    /// Where it is defined, or what led to it.
+    pub(super) origin: String,
+    /// Its nodes; empty when it is broken.
+    pub(super) nodes: Vec<NodeView>,
+    /// Why it cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
+}
+
+/// A node as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct NodeView {
+    /// Its name.
+    pub(super) name: String,
+    /// Where its daemon is.
+    pub(super) endpoint: String,
+    /// What the configuration says it builds; empty means what the daemon says.
+    pub(super) configured: Vec<String>,
+    /// How many builds it takes at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) slots: Option<usize>,
+    /// Whether the connection is TLS.
+    pub(super) tls: bool,
+    /// `running` or `failed`.
+    pub(super) status: &'static str,
+    /// The daemon's version, as it calls itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<String>,
+    /// Whether it is the BuildKit of a Docker engine; absent when nobody answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) docker: Option<bool>,
+    /// What the daemon says it builds, emulation included.
+    pub(super) platforms: Vec<String>,
+    /// How many builds run there now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) builds: Option<usize>,
+    /// Why it does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
+    /// What can be done about that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<String>,
+}
+
+impl BuilderView {
+    /// Shows a definition and what came back from its nodes, in the same order.
+    pub(super) fn new(spec: &BuilderSpec, current: bool, probed: &[Probed]) -> Self {
+        let nodes = spec.nodes.iter().zip(probed);
+        Self {
+            name: spec.name.clone(),
+            current,
+            origin: spec.origin.to_string(),
+            nodes: nodes
+                .map(|(spec, probed)| NodeView::new(spec, probed))
+                .collect(),
+            error: None,
+        }
+    }
+
+    /// Shows a builder that cannot be used.
+    pub(super) fn broken(name: String, current: bool, origin: &str, error: String) -> Self {
+        let origin = origin.to_owned();
+        Self {
+            name,
+            current,
+            origin,
+            nodes: Vec::new(),
+            error: Some(error),
+        }
+    }
+}
+
+impl NodeView {
+    fn new(spec: &NodeSpec, probed: &Probed) -> Self {
+        let texts = |platforms: &[Platform]| platforms.iter().map(Platform::to_string).collect();
+        let mut view = Self {
+            name: spec.name.clone(),
+            endpoint: spec.endpoint.to_string(),
+            configured: texts(&spec.platforms),
+            slots: spec.slots,
+            tls: spec.tls.is_some(),
+            status: "failed",
+            version: None,
+            docker: None,
+            platforms: Vec::new(),
+            builds: None,
+            error: None,
+            hint: None,
+        };
+        match &probed.outcome {
+            Ok(answer) => {
+                let daemon = answer.connection.info();
+                view.status = "running";
+                view.version.clone_from(&daemon.version);
+                view.docker = Some(daemon.is_docker());
+                view.builds = answer.running;
+                let worker = daemon.default_worker();
+                view.platforms = worker.map(|w| texts(&w.platforms)).unwrap_or_default();
+            }
+            Err(error) => {
+                view.error = Some(super::super::error::chain(error));
+                view.hint = error.hint();
+            }
+        }
+        view
+    }
+}
+
+/// A process that is nobody's, with everything it writes below `home`.
+#[cfg(test)]
+pub(super) fn test_app(home: &std::path::Path) -> super::super::app::App {
+    let home_text = home.to_str().unwrap_or_default().to_owned();
+    super::super::app::App {
+        env: [("HOME".to_owned(), home_text)].into(),
+        cwd: home.to_owned(),
+        stderr_is_terminal: false,
+        stdout_is_terminal: false,
+        stdin_is_terminal: false,
+        global: super::super::app::Global::default(),
+    }
+}
