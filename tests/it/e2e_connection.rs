@@ -26,7 +26,10 @@ async fn a_daemon_says_who_it_is() {
             "{worker:?}"
         );
         assert_eq!(connection.endpoint(), env.get(node));
-        assert_eq!(connection.info().is_docker(), env.endpoint(node).is_docker());
+        assert_eq!(
+            connection.info().is_docker(),
+            env.endpoint(node).is_docker()
+        );
         assert!(connection.line().received() > 0 && connection.line().sent() > 0);
     }
 }

@@ -152,11 +152,11 @@ async fn a_second_build_sends_what_changed() {
 async fn thousands_of_small_files_arrive() {
     let Some(env) = real::env() else { return };
     let mut build = Build::new("FROM scratch\nCOPY many /\n");
-    for number in 0..5000 {
+    for number in 0..2000 {
         build.file(&format!("many/{}/{number}", number % 7), number.to_string());
     }
     build.run(&env).await;
-    for number in [0, 1234, 4999] {
+    for number in [0, 1234, 1999] {
         let path = format!("{}/{number}", number % 7);
         assert_eq!(build.output(&path), number.to_string().as_bytes());
     }

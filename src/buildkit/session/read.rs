@@ -185,3 +185,102 @@ fn path(tree: &ContextTree, listed: Listed) -> PathBuf {
     tree.root()
         .join(OsStr::from_bytes(&tree.path_of(listed.handle)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::tree::Filter;
+
+    /// A tree of files of these sizes, in order, and what asking for all of them gives.
+    fn tree(sizes: &[usize]) -> (tempfile::TempDir, Arc<ContextTree>, Vec<Wanted>) {
+        let dir = tempfile::tempdir().unwrap();
+        for (number, size) in sizes.iter().enumerate() {
+            fs::write(
+                dir.path().join(format!("{number:03}")),
+                vec![number as u8; *size],
+            )
+            .unwrap();
+        }
+        let tree = ContextTree::open(dir.path()).unwrap();
+        let mut view = tree.view(&Filter::default()).unwrap();
+        let mut wanted = Vec::new();
+        while let Some(entry) = view.next_entry().unwrap() {
+            let size = entry.stat.size as u64;
+            wanted.push((
+                wanted.len() as u32,
+                Listed {
+                    handle: entry.handle,
+                    size,
+                },
+            ));
+        }
+        (dir, tree, wanted)
+    }
+
+    /// The number and the length of each packet.
+    fn shape(batch: &Batch) -> Vec<(u32, usize)> {
+        batch
+            .packets
+            .iter()
+            .map(|packet| (packet.id, packet.data.len()))
+            .collect()
+    }
+
+    #[test]
+    fn small_files_are_read_in_one_go() {
+        let (_dir, tree, wanted) = tree(&[3, 0, 5]);
+        let batch = read_some(&tree, None, wanted).unwrap();
+        assert_eq!(shape(&batch), [(0, 3), (0, 0), (1, 0), (2, 5), (2, 0)]);
+        assert_eq!(
+            (batch.ended, batch.unread.len(), batch.open.is_none()),
+            (3, 0, true)
+        );
+        assert_eq!(batch.packets[3].data, [2; 5].as_slice());
+    }
+
+    #[test]
+    fn a_large_file_is_gone_on_with_and_others_wait() {
+        let (_dir, tree, wanted) = tree(&[GO + CHUNK / 2, 1]);
+        let first = read_some(&tree, None, wanted.clone()).unwrap();
+        assert_eq!(shape(&first), [(0, CHUNK), (0, CHUNK)]);
+        assert_eq!((first.ended, &first.unread[..]), (0, &wanted[1..]));
+        let second = read_some(&tree, first.open, first.unread).unwrap();
+        assert_eq!(shape(&second), [(0, CHUNK / 2), (0, 0), (1, 1), (1, 0)]);
+        assert_eq!((second.ended, second.open.is_none()), (2, true));
+    }
+
+    #[test]
+    fn a_go_that_ends_with_a_file_leaves_none_open() {
+        let (_dir, tree, wanted) = tree(&[GO, 1]);
+        let batch = read_some(&tree, None, wanted).unwrap();
+        assert_eq!(shape(&batch), [(0, CHUNK), (0, CHUNK), (0, 0)]);
+        assert_eq!(
+            (batch.ended, batch.unread.len(), batch.open.is_none()),
+            (1, 1, true)
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_cut_while_it_is_read_is_an_error() {
+        let (dir, tree, wanted) = tree(&[GO + 100]);
+        let first = read_some(&tree, None, wanted).unwrap();
+        let path = dir.path().join("000");
+        fs::File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(GO as u64 + 60)
+            .unwrap();
+        let error = read_some(&tree, first.open, first.unread).unwrap_err();
+        let expect = format!(
+            "{} changed while it was being sent: {} of {} bytes are left",
+            path.display(),
+            GO + 60,
+            GO + 100
+        );
+        assert_eq!(error.to_string(), expect);
+    }
+}
