@@ -61,12 +61,22 @@ pub trait Renderer: Send {
 /// `BUILDKIT_TTY_LOG_LINES` says otherwise.
 pub const LOG_LINES: usize = 6;
 
-/// Makes the renderer for a display; `log_lines` is for the live table, by default
-/// [`LOG_LINES`].
+/// Tells the columns and rows of a terminal; `None` where they are not known.
+pub type TerminalSize = fn() -> Option<(usize, usize)>;
+
+/// Makes the renderer for a display on stderr.
+///
+/// `log_lines` is for the live table: [`LOG_LINES`], or what the user wants, of which it shows
+/// at most [`state::KEPT_LINES`].
 pub fn renderer(display: Display, log_lines: usize) -> Box<dyn Renderer> {
+    renderer_on(display, log_lines, terminal::size)
+}
+
+/// As [`renderer`], on a terminal whose size is asked before each frame.
+pub fn renderer_on(display: Display, log_lines: usize, size: TerminalSize) -> Box<dyn Renderer> {
     match display.mode {
         Mode::Quiet | Mode::None => Box::new(quiet::Quiet),
-        Mode::Tty => Box::new(tty::Tty::new(display.color, log_lines)),
+        Mode::Tty => Box::new(tty::Tty::new(display.color, log_lines, size)),
         Mode::RawJson => Box::new(json::RawJson),
         Mode::Auto | Mode::Plain => Box::new(plain::Plain::new(display.color)),
     }
@@ -181,7 +191,8 @@ mod tests {
             height in 0..12_usize,
         ) {
             for mode in [Mode::Plain, Mode::Quiet, Mode::RawJson, Mode::Tty] {
-                let mut player = Player::boxed(renderer(Display { mode, color: false }, 6));
+                let display = Display { mode, color: false };
+                let mut player = Player::boxed(renderer(display, LOG_LINES));
                 let mut now = 0;
                 for (event, later) in &events {
                     now += later;

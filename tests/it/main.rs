@@ -11,6 +11,7 @@ mod e2e_solve;
 mod layers;
 mod output_hostile;
 mod output_local;
+mod progress_replay;
 mod registry_auth;
 mod registry_copy;
 mod registry_publish;

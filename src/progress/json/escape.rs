@@ -23,7 +23,7 @@ impl Formatter for GoEscapes {
                 CompactFormatter.write_string_fragment(writer, piece)?;
                 continue;
             };
-            writer.write_all(piece[..piece.len() - last.len_utf8()].as_bytes())?;
+            writer.write_all(&piece.as_bytes()[..piece.len() - last.len_utf8()])?;
             write!(writer, "\\u{:04x}", u32::from(last))?;
         }
         Ok(())

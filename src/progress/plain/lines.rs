@@ -74,12 +74,14 @@ pub(super) fn unit_result(state: &State, id: UnitId) -> String {
     let summary = state.summary(id);
     let took = text::clock(between(unit.started.unwrap_or(*at), *at));
     match end {
-        UnitEnd::Done => format!(
-            "{name}: done in {took}, {} of {} steps cached, sent {}",
-            summary.steps_cached,
-            summary.steps_total,
-            text::bytes(unit.sent, 1, " "),
-        ),
+        UnitEnd::Done => {
+            let (cached, total) = (summary.steps_cached, summary.steps_total);
+            let mut line = format!("{name}: done in {took}, {cached} of {total} steps cached");
+            if unit.sent > 0 {
+                let _ = write!(line, ", sent {}", text::bytes(unit.sent, 1, " "));
+            }
+            line
+        }
         UnitEnd::Failed(error) => {
             format!(
                 "{name}: failed after {took}: {}",

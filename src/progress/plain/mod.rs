@@ -4,6 +4,7 @@
 //! block that returns to a step repeats its name. Made for CI logs: without colour there is
 //! no escape sequence in it.
 
+mod held;
 mod lines;
 
 use std::borrow::Cow;
@@ -13,7 +14,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::state::{Change, Outcome, State, StepId, between};
+use self::held::{Block, Held, Opened};
+use super::state::{Change, Outcome, State, StepId};
 use super::style::Paint;
 use super::{Renderer, View, closing, text};
 use crate::event::{Event, UnitId, VertexStatus};
@@ -24,59 +26,34 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// How often a build without news is looked at, for output lines that have no end.
 const IDLE_GLANCE: Duration = Duration::from_secs(1);
 
-/// How long a step has to be over before that is said. Daemons end and restart a step
-/// within a few milliseconds when they look for its result in the cache.
-const SETTLED: Duration = Duration::from_millis(150);
-
-/// How long the step that is shown may be silent before another one takes its place.
-const SILENT: Duration = Duration::from_secs(1);
-
-/// How long lines are held at most while another step talks on.
-const HELD: Duration = Duration::from_secs(5);
-
-/// How many lines are held at most.
-const HELD_LINES: usize = 1000;
-
 /// Writes lines.
 #[derive(Debug)]
 pub(super) struct Plain {
     paint: Paint,
-    /// The step whose block is open.
-    current: Option<StepId>,
-    /// When the open block last grew.
-    spoke: Timestamp,
-    /// Whether something was written, so that an empty line has to separate what follows.
-    begun: bool,
-    /// What is held back, in the order in which it began.
-    held: Vec<Block>,
+    held: Held,
     /// Units that have ended while lines of theirs were held.
     ended: Vec<UnitId>,
     /// What was last said of each transfer.
     said: HashMap<(StepId, usize), (i64, Option<Timestamp>)>,
-    /// Whether nothing more will come, so that nothing needs to be held.
-    closing: bool,
-}
-
-/// Lines of one step that wait to be shown.
-#[derive(Debug)]
-struct Block {
-    step: StepId,
-    lines: Vec<String>,
-    since: Timestamp,
-    /// When the step ended, if it did.
-    ended: Option<Timestamp>,
+    /// Whether something was written, so that an empty line has to separate what follows.
+    begun: bool,
 }
 
 impl Renderer for Plain {
     fn event(&mut self, event: &Event, view: &View<'_>, out: &mut String) {
         match event {
             Event::Warning(text) => {
-                self.say(&self.paint.warning(&format!("WARNING: {text}")), out);
+                let line = format!("WARNING: {}", self.tame(text));
+                self.say(&self.paint.warning(&line), out);
             }
-            Event::Note(line) => self.say(line, out),
+            Event::Note(line) => {
+                let line = self.tame(line);
+                self.say(&line, out);
+            }
             Event::UnitWaiting { unit, reason } if view.state.units().len() > 1 => {
-                let line = format!("{}: waiting for {reason}", lines::name(view.state, *unit));
-                self.aside(&line, out);
+                let name = lines::name(view.state, *unit);
+                let reason = text::without_controls(reason);
+                self.aside(&format!("{name}: waiting for {reason}"), out);
             }
             Event::UnitFinished { unit, .. } if view.state.units().len() > 1 => {
                 self.ended.push(*unit);
@@ -88,39 +65,40 @@ impl Renderer for Plain {
     fn change(&mut self, change: &Change, view: &View<'_>, _: &mut String) {
         let now = view.now;
         match change {
-            Change::Started(id) => self.block(*id, now).ended = None,
-            Change::Ended(id) => self.block(*id, now).ended = Some(now),
+            Change::Started(id) => self.held.block(*id, now).ended = None,
+            Change::Ended(id) => self.held.block(*id, now).ended = Some(now),
             Change::Line(id, line) => {
                 let text = self.tame(&line.text);
-                let time = text::log_time(line.since_start);
-                self.block(*id, now).lines.push(format!("{time} {text}"));
+                let line = format!("{} {text}", text::log_time(line.since_start));
+                self.held.block(*id, now).add(line);
             }
             Change::Warned(id, short) => {
-                let text = self.tame(short);
-                let line = self.paint.warning(&format!("WARN: {text}"));
-                self.block(*id, now).lines.push(line);
+                let line = self.paint.warning(&format!("WARN: {}", self.tame(short)));
+                self.held.block(*id, now).add(line);
             }
             Change::Status(id, place) => {
                 let status = &view.state.step(*id).statuses[*place];
                 if let Some(line) = self.status(*id, *place, status) {
-                    self.block(*id, now).lines.push(line);
+                    self.held.block(*id, now).set_status(*place, line);
                 }
             }
         }
     }
 
     fn draw(&mut self, view: &View<'_>, out: &mut String) {
-        self.show_where(view, out, |plain, block| {
-            plain.current == Some(block.step) && !block.lines.is_empty()
-        });
-        self.show_where(view, out, |plain, block| plain.is_settled(block, view.now));
-        self.show_where(view, out, |plain, block| plain.is_due(block, view.now));
+        while let Some(block) = self.held.next_ended(view.now) {
+            self.show(block, view, out);
+        }
         self.show_ended_units(view, out);
+        while let Some(block) = self.held.next_due(view.now) {
+            self.show(block, view, out);
+        }
     }
 
     fn finish(&mut self, view: &View<'_>, out: &mut String) {
-        self.closing = true;
+        self.held.close();
         self.draw(view, out);
+        self.show_ended_units(view, out);
         out.push_str(&closing::warnings(view.state, self.paint));
     }
 
@@ -136,29 +114,11 @@ impl Plain {
     pub(super) fn new(color: bool) -> Self {
         Self {
             paint: Paint { color },
-            current: None,
-            spoke: Timestamp::UNIX_EPOCH,
-            begun: false,
-            held: Vec::new(),
+            held: Held::new(),
             ended: Vec::new(),
             said: HashMap::new(),
-            closing: false,
+            begun: false,
         }
-    }
-
-    /// The lines of a step that are held back, where more can be added.
-    fn block(&mut self, step: StepId, now: Timestamp) -> &mut Block {
-        let known = self.held.iter().position(|block| block.step == step);
-        let place = known.unwrap_or(self.held.len());
-        if known.is_none() {
-            self.held.push(Block {
-                step,
-                lines: Vec::new(),
-                since: now,
-                ended: None,
-            });
-        }
-        &mut self.held[place]
     }
 
     /// Other people's text; with its own colours where colours are welcome, as in buildx.
@@ -181,64 +141,26 @@ impl Plain {
         Some(lines::describe(status))
     }
 
-    /// Says whether a step ended and will stay so.
-    fn is_settled(&self, block: &Block, now: Timestamp) -> bool {
-        block
-            .ended
-            .is_some_and(|at| self.closing || between(at, now) >= SETTLED)
-    }
-
-    /// Says whether it is the turn of a step that runs.
-    fn is_due(&self, block: &Block, now: Timestamp) -> bool {
-        let settling = self.held.iter().any(|block| block.ended.is_some());
-        let free = !settling && self.current.is_none() || between(self.spoke, now) >= SILENT;
-        let waited = between(block.since, now) >= HELD || block.lines.len() >= HELD_LINES;
-        self.closing || block.ended.is_none() && (free || waited)
-    }
-
-    /// Shows the blocks that fulfil a condition; each block shown may change it for others.
-    fn show_where(
-        &mut self,
-        view: &View<'_>,
-        out: &mut String,
-        due: impl Fn(&Self, &Block) -> bool,
-    ) {
-        while let Some(place) = self.held.iter().position(|block| due(self, block)) {
-            let block = self.held.remove(place);
-            self.show(block, view, out);
-        }
-    }
-
-    /// Shows a block; the end of its step stays held until it has settled.
     fn show(&mut self, mut block: Block, view: &View<'_>, out: &mut String) {
-        let step = view.state.step(block.step);
-        let number = step.number.unwrap_or_default();
-        self.open(block.step, view, out);
-        for line in block.lines.drain(..) {
-            let _ = writeln!(out, "#{number} {line}");
-        }
-        if self.is_settled(&block, view.now) {
-            let _ = writeln!(out, "#{number} {}", self.result(block.step, view));
-            self.current = None;
-        } else if block.ended.is_some() {
-            self.held.insert(0, block);
-        }
-    }
-
-    /// Begins the block of a step, unless it is the open one.
-    fn open(&mut self, id: StepId, view: &View<'_>, out: &mut String) {
-        self.spoke = view.now;
-        if self.current == Some(id) {
-            return;
-        }
-        if let Some(left) = self.current.map(|id| view.state.step(id)) {
-            let _ = writeln!(out, "#{} ...", left.number.unwrap_or_default());
-        }
-        self.separate(out);
-        self.current = Some(id);
+        let id = block.step;
         let step = view.state.step(id);
-        let name = self.paint.heading(&view.state.step_name(step));
-        let _ = writeln!(out, "#{} {name}", step.number.unwrap_or_default());
+        let number = step.number.unwrap_or_default();
+        let opened = self.held.open(id, view.now);
+        if let Opened::InsteadOf(other) = opened {
+            let left = view.state.step(other).number.unwrap_or_default();
+            let _ = writeln!(out, "#{left} ...");
+        }
+        if opened != Opened::Already {
+            self.separate(out);
+            let name = self.paint.heading(&view.state.step_name(step));
+            let _ = writeln!(out, "#{number} {name}");
+        }
+        for line in block.lines.drain(..) {
+            let _ = writeln!(out, "#{number} {}", line.text);
+        }
+        if self.held.take_back(block, view.now) {
+            let _ = writeln!(out, "#{number} {}", self.result(id, view));
+        }
     }
 
     /// How a step ended.
@@ -250,7 +172,9 @@ impl Plain {
             Outcome::Failed => self
                 .paint
                 .error(&format!("ERROR: {}", self.tame(step.error()))),
-            _ => format!("DONE {}", text::seconds(view.state.elapsed(step, view.now))),
+            Outcome::Done | Outcome::Running | Outcome::Waiting => {
+                format!("DONE {}", text::seconds(view.state.elapsed(step, view.now)))
+            }
         }
     }
 
@@ -258,13 +182,13 @@ impl Plain {
     fn show_ended_units(&mut self, view: &View<'_>, out: &mut String) {
         let held: Vec<_> = self
             .held
-            .iter()
-            .filter_map(|block| view.state.step(block.step).unit)
+            .steps()
+            .map(|id| view.state.step(id).unit)
             .collect();
-        let (wait, say) = self.ended.iter().partition(|unit| held.contains(unit));
+        let is_held = |unit: &UnitId| held.contains(&Some(*unit));
+        let (wait, ready): (Vec<_>, Vec<_>) = self.ended.drain(..).partition(is_held);
         self.ended = wait;
-        let say: Vec<UnitId> = say;
-        for unit in say {
+        for unit in ready {
             self.aside(&lines::unit_result(view.state, unit), out);
         }
     }
@@ -279,7 +203,7 @@ impl Plain {
     /// Writes such a line between blocks.
     fn aside(&mut self, line: &str, out: &mut String) {
         self.separate(out);
-        self.current = None;
+        self.held.interrupt();
         self.say(line, out);
     }
 

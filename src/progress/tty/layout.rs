@@ -19,7 +19,7 @@ pub(super) struct Size {
 
 /// What does not change while the table lives.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Settings {
+pub(super) struct Look {
     /// How many lines of output are shown below a running step.
     pub(super) log_lines: usize,
     pub(super) paint: Paint,
@@ -33,10 +33,10 @@ struct Section<'a> {
 }
 
 /// Lays out the table; it has fewer lines than the terminal, so that nothing scrolls.
-pub(super) fn table(view: &View<'_>, size: Size, settings: Settings) -> Vec<String> {
+pub(super) fn table(view: &View<'_>, size: Size, look: Look) -> Vec<String> {
     let room = size.height.saturating_sub(1);
     let live = |step: &Step| matches!(step.outcome(), Outcome::Running | Outcome::Failed);
-    let mut sections = sections(view, size.width, settings.paint, live);
+    let mut sections = sections(view, size.width, look.paint, live);
     let mut lines = Vec::new();
     let left_out = drop_sections(&mut sections, room);
     let headers = sections
@@ -48,7 +48,7 @@ pub(super) fn table(view: &View<'_>, size: Size, settings: Settings) -> Vec<Stri
     let wanted: Vec<_> = sections.iter().map(|section| section.steps.len()).collect();
     let step_rows = share(&wanted, room);
     let room = room.saturating_sub(step_rows.iter().sum());
-    let tail_rows = share(&tails_wanted(&sections, &step_rows, settings), room);
+    let tail_rows = share(&tails_wanted(&sections, &step_rows, look), room);
 
     let mut tails = tail_rows.into_iter();
     for (section, rows) in sections.iter().zip(step_rows) {
@@ -56,9 +56,9 @@ pub(super) fn table(view: &View<'_>, size: Size, settings: Settings) -> Vec<Stri
         let shown = shown(section.steps.len(), rows);
         let hidden = section.steps.len() - shown;
         for step in &section.steps[..shown] {
-            lines.push(rows::step(view, step, size.width, settings.paint));
+            lines.push(rows::step(view, step, size.width, look.paint));
             let count = tails.next().unwrap_or_default();
-            lines.extend(rows::tail(step, count, size.width, settings.paint));
+            lines.extend(rows::tail(step, count, size.width, look.paint));
         }
         if hidden > 0 && rows > 0 {
             lines.push(rows::fit(
@@ -159,14 +159,14 @@ fn shown(steps: usize, rows: usize) -> usize {
 }
 
 /// How many lines of output each step that is shown could fill.
-fn tails_wanted(sections: &[Section<'_>], step_rows: &[usize], settings: Settings) -> Vec<usize> {
+fn tails_wanted(sections: &[Section<'_>], step_rows: &[usize], look: Look) -> Vec<usize> {
     let shown = sections.iter().zip(step_rows).flat_map(|(section, rows)| {
         let count = shown(section.steps.len(), *rows);
         section.steps[..count].iter()
     });
     shown
         .map(|step| match step.outcome() {
-            Outcome::Running => step.output.tail(settings.log_lines).len(),
+            Outcome::Running => step.output.tail(look.log_lines).len(),
             _ => 0,
         })
         .collect()
@@ -180,11 +180,11 @@ mod tests {
     use crate::progress::quiet::Quiet;
 
     fn draw(player: &Player<Quiet>, width: usize, height: usize) -> String {
-        let settings = Settings {
+        let look = Look {
             log_lines: 6,
             paint: Paint { color: false },
         };
-        let lines = table(&player.view(), Size { width, height }, settings);
+        let lines = table(&player.view(), Size { width, height }, look);
         assert!(lines.len() < height.max(1), "{lines:#?}");
         for line in &lines {
             assert!(console::measure_text_width(line) <= width, "{line}");

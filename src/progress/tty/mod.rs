@@ -11,11 +11,11 @@ mod share;
 use std::time::Duration;
 
 use self::frame::Frame;
-use self::layout::{Settings, Size};
+use self::layout::{Look, Size};
 use super::state::{Change, State};
 use super::style::Paint;
-use super::terminal::{self, HIDE_CURSOR, SHOW_CURSOR};
-use super::{Renderer, View, closing, text};
+use super::terminal::{HIDE_CURSOR, SHOW_CURSOR, mark_hidden};
+use super::{Renderer, TerminalSize, View, closing, text};
 use crate::event::Event;
 
 /// The time from one frame to the next: clocks show tenths of a second, and ten frames a
@@ -31,9 +31,8 @@ const UNKNOWN_SIZE: Size = Size {
 /// Draws the table.
 #[derive(Debug)]
 pub(super) struct Tty {
-    settings: Settings,
-    /// Asked before each frame, so that the table follows the window.
-    size: fn() -> Option<(usize, usize)>,
+    look: Look,
+    size: TerminalSize,
     frame: Frame,
     /// Lines that go above the table with the next frame, and stay.
     above: Vec<String>,
@@ -43,14 +42,13 @@ pub(super) struct Tty {
 }
 
 impl Tty {
-    /// Shows `log_lines` lines of output below each running step, if there is room.
-    pub(super) fn new(color: bool, log_lines: usize) -> Self {
+    pub(super) fn new(color: bool, log_lines: usize, size: TerminalSize) -> Self {
         Self {
-            settings: Settings {
+            look: Look {
                 log_lines,
                 paint: Paint { color },
             },
-            size: terminal::size,
+            size,
             frame: Frame::default(),
             above: Vec::new(),
             stale: false,
@@ -74,13 +72,13 @@ impl Tty {
 
 impl Renderer for Tty {
     fn event(&mut self, event: &Event, _: &View<'_>, _: &mut String) {
-        let Paint { color } = self.settings.paint;
+        let Paint { color } = self.look.paint;
         match event {
             Event::Note(line) if color => self.above.push(line.clone()),
             Event::Note(line) => self.above.push(text::without_controls(line).into_owned()),
             Event::Warning(text) => {
                 let line = format!("WARNING: {}", text::without_controls(text));
-                self.above.push(self.settings.paint.warning(&line));
+                self.above.push(self.look.paint.warning(&line));
             }
             _ => {}
         }
@@ -94,23 +92,23 @@ impl Renderer for Tty {
     fn draw(&mut self, view: &View<'_>, out: &mut String) {
         if !self.cursor_hidden {
             self.cursor_hidden = true;
-            terminal::mark_hidden(true);
+            mark_hidden(true);
             out.push_str(HIDE_CURSOR);
         }
         let size = self.size();
-        let lines = layout::table(view, size, self.settings);
+        let lines = layout::table(view, size, self.look);
         self.show(lines, size.width, out);
     }
 
     fn finish(&mut self, view: &View<'_>, out: &mut String) {
         let width = self.size().width;
         self.above
-            .extend(layout::full_list(view, width, self.settings.paint));
+            .extend(layout::full_list(view, width, self.look.paint));
         self.show(Vec::new(), width, out);
-        out.push_str(&closing::warnings(view.state, self.settings.paint));
+        out.push_str(&closing::warnings(view.state, self.look.paint));
         if self.cursor_hidden {
             out.push_str(SHOW_CURSOR);
-            terminal::mark_hidden(false);
+            mark_hidden(false);
         }
     }
 
@@ -122,11 +120,11 @@ impl Renderer for Tty {
 /// Lays out a table and checks that it stays within a terminal of this size.
 #[cfg(test)]
 pub(super) fn assert_fits(view: &View<'_>, width: usize, height: usize) {
-    let settings = Settings {
+    let look = Look {
         log_lines: 6,
         paint: Paint { color: true },
     };
-    let lines = layout::table(view, Size { width, height }, settings);
+    let lines = layout::table(view, Size { width, height }, look);
     assert!(
         lines.len() < height.max(1),
         "{} lines in {height} rows",
@@ -148,11 +146,7 @@ mod tests {
     use crate::progress::play::{Player, at, planned, vertex};
 
     fn player() -> Player<Tty> {
-        let size = || Some((40, 10));
-        let mut player = Player::new(Tty {
-            size,
-            ..Tty::new(false, 6)
-        });
+        let mut player = Player::new(Tty::new(false, 6, || Some((40, 10))));
         player.event(&planned(&[("a", "linux/amd64")])).started(0);
         player.vertex(0, vertex("s1", "[1/1] RUN make", 0, None));
         player
@@ -193,8 +187,11 @@ mod tests {
 
     #[test]
     fn nothing_is_drawn_before_something_happens() {
-        assert_eq!(Tty::new(false, 6).redraw_after(&State::default()), None);
-        let mut player = Player::new(Tty::new(false, 6));
+        assert_eq!(
+            Tty::new(false, 6, || None).redraw_after(&State::default()),
+            None
+        );
+        let mut player = Player::new(Tty::new(false, 6, || None));
         assert_eq!(player.finish(), "");
     }
 

@@ -5,5 +5,6 @@ pub(crate) mod exporter;
 pub(crate) mod fake_buildkitd;
 pub(crate) mod fake_registry;
 pub(crate) mod images;
+pub(crate) mod rawjson;
 pub(crate) mod real;
 pub(crate) mod session_caller;
