@@ -2,12 +2,21 @@
 //!
 //! So far only how many run now, which helps to choose among daemons.
 
+use std::time::Duration;
+
 use mbuild_proto::control::{BuildHistoryEventType, BuildHistoryRequest};
 
 use super::Connection;
 
-/// Counts the builds that run now; `None` where the daemon keeps no record or is gone.
+/// How long the count may take: it helps to choose, and waiting for it does not.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// Counts the builds that run now; `None` where the daemon keeps no record, is gone or slow.
 pub async fn running_builds(connection: &Connection) -> Option<usize> {
+    tokio::time::timeout(LIMIT, count(connection)).await.ok()?
+}
+
+async fn count(connection: &Connection) -> Option<usize> {
     let request = BuildHistoryRequest {
         active_only: true,
         // Otherwise the stream goes on with what comes, for ever.

@@ -16,6 +16,9 @@ use super::io::{Line, describe};
 /// How long a peer that takes no more may take to say why.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// What an end without words means.
+const CLOSED: &str = "the daemon closed the connection";
+
 /// A stream whose traffic is noted on a [`Line`].
 #[derive(Debug)]
 pub struct Watched<S> {
@@ -53,18 +56,12 @@ impl<S: AsyncRead + Unpin> Watched<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<usize>> {
         let before = buf.filled().len();
-        let room = buf.remaining();
         if let Err(error) = ready!(Pin::new(&mut self.inner).poll_read(cx, buf)) {
             self.line.note_end(|| describe(&error));
             return Poll::Ready(Err(error));
         }
         let bytes = &buf.filled()[before..];
-        if bytes.is_empty() {
-            if room > 0 {
-                self.line
-                    .note_end(|| "the daemon closed the connection".to_owned());
-            }
-        } else {
+        if !bytes.is_empty() {
             self.line.note_received(bytes.len());
             if self.opening {
                 self.opening = self.line.note_opening(bytes);
@@ -108,7 +105,10 @@ impl<S: AsyncRead + Unpin> Watched<S> {
         }
         let error = self.broken.take().map(|broken| broken.error);
         let error = error.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
-        self.line.note_end(|| describe(&error));
+        self.line.note_end(|| match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => CLOSED.to_owned(),
+            _ => describe(&error),
+        });
         Poll::Ready(error)
     }
 }
@@ -119,7 +119,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.poll_noted(cx, buf).map_ok(|_| ())
+        let room = buf.remaining();
+        let count = ready!(self.poll_noted(cx, buf))?;
+        if count == 0 && room > 0 {
+            self.line.note_end(|| CLOSED.to_owned());
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

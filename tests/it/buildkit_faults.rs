@@ -1,11 +1,13 @@
 //! Daemons that fail: each failure ends in time and says where and why.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use mbuild::buildkit::dial::CommandDialer;
 use mbuild::buildkit::pipe::SessionOpen;
-use mbuild::buildkit::{ConnectError, SolveError, SolveErrorKind, SolveSpec};
+use mbuild::buildkit::{ConnectError, Connection, SolveError, SolveErrorKind, SolveSpec};
 use mbuild_proto::control::{StatusResponse, Vertex};
 use mbuild_proto::rpc;
 use prost::Message;
@@ -314,6 +316,22 @@ async fn other_peers_are_told_apart() {
         matches!(error, ConnectError::NotBuildkit { .. })
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_a_command_says_before_it_goes_is_the_reason() {
+    let script = "echo 'host: Permission denied (publickey).' >&2; exit 255";
+    let args = vec!["-c".into(), script.into()];
+    let dialer = CommandDialer::new("sh", args, "ssh://host".into());
+    let Err(error) = Connection::open(Arc::new(dialer)).await else {
+        panic!("nobody answers")
+    };
+    let text = error.to_string();
+    assert!(text.contains("ssh://host"), "{text}");
+    assert!(
+        text.ends_with("exit code 255: host: Permission denied (publickey)."),
+        "{text}"
+    );
 }
 
 #[tokio::test]

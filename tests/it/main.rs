@@ -8,6 +8,7 @@ mod e2e_connection;
 mod e2e_loss;
 mod e2e_session;
 mod e2e_solve;
+mod e2e_transport;
 mod layers;
 mod output_hostile;
 mod output_local;

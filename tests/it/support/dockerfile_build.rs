@@ -27,13 +27,18 @@ pub(crate) struct Outcome {
 
 impl Build {
     pub(crate) async fn new(env: &Env, node: &str, dockerfile: &str) -> Self {
-        let connection = env.connect(node).await;
+        let platform = format!("linux/{}", node.to_lowercase());
+        Self::on(env.connect(node).await, &platform, dockerfile)
+    }
+
+    /// A build on a connection that is there already.
+    pub(crate) fn on(connection: Connection, platform: &str, dockerfile: &str) -> Self {
         let upload = random_id().unwrap();
         let body = BTreeMap::from([(upload.clone(), Arc::new(context(dockerfile)))]);
         let session = Session::new("", Services::new().upload(body)).unwrap();
         let attrs = [
             ("context", format!("http://buildkit-session/{upload}")),
-            ("platform", format!("linux/{}", node.to_lowercase())),
+            ("platform", platform.to_owned()),
             ("no-cache", String::new()),
         ];
         let spec = SolveSpec {

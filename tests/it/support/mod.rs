@@ -1,5 +1,6 @@
 //! What tests share: the other sides of our protocols, played or real.
 
+pub(crate) mod bridge;
 pub(crate) mod dockerfile_build;
 pub(crate) mod exporter;
 pub(crate) mod fake_buildkitd;

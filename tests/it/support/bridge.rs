@@ -1,0 +1,135 @@
+//! Makes buildkitds out of a Docker engine: listens as buildkitd does, on TCP with or without
+//! TLS, and carries each connection to the engine's upgraded stream.
+//!
+//! So what only a buildkitd has, sessions inside `Control.Session` above all, is tested
+//! against a real daemon where there are engines only.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mbuild::buildkit::Connection;
+use mbuild::buildkit::dial::{Dial, TlsFiles, dialer};
+use mbuild::buildkit::endpoint::Endpoint;
+use mbuild::buildkit::io::Io;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::RootCertStore;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ServerConfig, WebPkiClientVerifier};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+/// A running bridge; dropping it ends it.
+pub(crate) struct Bridge {
+    /// `tcp://127.0.0.1:port`
+    pub(crate) endpoint: Endpoint,
+    /// The files a client needs; `None` without TLS.
+    pub(crate) tls: Option<TlsFiles>,
+    _folder: Option<tempfile::TempDir>,
+    _stop: DropGuard,
+}
+
+impl Bridge {
+    /// Listens without TLS.
+    pub(crate) async fn plain(engine: &Endpoint) -> Self {
+        Self::listen(engine, None).await
+    }
+
+    /// Listens with TLS and asks for a client's certificate.
+    pub(crate) async fn mutual_tls(engine: &Endpoint) -> Self {
+        let authority = authority();
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| -> Option<PathBuf> {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            Some(path)
+        };
+        let (cert, key) = signed(&authority, "client");
+        let files = TlsFiles {
+            ca: write("ca.pem", &authority.pem()),
+            cert: write("cert.pem", &cert.pem()),
+            key: write("key.pem", &key.serialize_pem()),
+            server_name: Some("buildkitd".into()),
+        };
+        let acceptor = TlsAcceptor::from(Arc::new(server_config(&authority)));
+        let mut bridge = Self::listen(engine, Some(acceptor)).await;
+        bridge.tls = Some(files);
+        bridge._folder = Some(folder);
+        bridge
+    }
+
+    async fn listen(engine: &Endpoint, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("tcp://{}", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
+        let engine: Arc<dyn Dial> = Arc::from(dialer(engine, None));
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (engine, tls) = (Arc::clone(&engine), tls.clone());
+                let carry = async move {
+                    match tls {
+                        Some(acceptor) => {
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                carry(stream, engine).await;
+                            }
+                        }
+                        None => carry(stream, engine).await,
+                    }
+                };
+                tokio::spawn(stopped.clone().run_until_cancelled_owned(carry));
+            }
+        }));
+        Self {
+            endpoint,
+            tls: None,
+            _folder: None,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> Connection {
+        let dialer = dialer(&self.endpoint, self.tls.as_ref());
+        Connection::open(Arc::from(dialer)).await.unwrap()
+    }
+}
+
+async fn carry(mut near: impl Io, engine: Arc<dyn Dial>) {
+    let mut far = engine.dial().await.unwrap();
+    let _ = tokio::io::copy_bidirectional_with_sizes(&mut near, &mut far, 65536, 65536).await;
+}
+
+fn authority() -> Authority {
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+fn signed(by: &Authority, name: &str) -> (rcgen::Certificate, KeyPair) {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    (params.signed_by(&key, by).unwrap(), key)
+}
+
+fn server_config(authority: &Authority) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der().clone()).unwrap();
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let (cert, key) = signed(authority, "buildkitd");
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config
+}
