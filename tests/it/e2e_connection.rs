@@ -1,7 +1,7 @@
 //! Connections to the real daemons: who answers, what they can do, sessions.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mbuild::buildkit::dial::dialer;
 use mbuild::buildkit::endpoint::Endpoint;
@@ -41,12 +41,8 @@ async fn a_daemon_says_what_it_can_do() {
     let capabilities = connection.capabilities().await.unwrap();
     assert!(capabilities.has("source.local"), "{capabilities:?}");
     assert!(capabilities.has_frontend("solve.base"), "{capabilities:?}");
-    let start = Instant::now();
-    connection.capabilities().await.unwrap();
-    assert!(
-        start.elapsed() < Duration::from_millis(1),
-        "the answer is kept"
-    );
+    let again = connection.capabilities().await.unwrap();
+    assert!(std::ptr::eq(capabilities, again), "the answer is kept");
 }
 
 #[tokio::test]
