@@ -17,28 +17,21 @@ const RULE: &str = "------";
 /// Describes the failure of a unit in lines that each end with `\n`.
 ///
 /// `vertex` is the digest of the step that failed, if the daemon named it: otherwise the
-/// first step that failed is meant. `excerpt` shows the place in the Dockerfile and is taken
-/// over as it is. Of a unit whose failure is no step's there is only its name to tell.
-pub fn failure(state: &State, unit: UnitId, vertex: Option<&str>, excerpt: Option<&str>) -> String {
+/// first step that failed is meant. `excerpt` shows the place in the Dockerfile, or is empty,
+/// and is taken over as it is. Of a failure that is no step's and has no place, nothing is
+/// said.
+pub fn failure(state: &State, unit: UnitId, vertex: Option<&str>, excerpt: &str) -> String {
     let mut text = String::new();
     if let Some(step) = state.failed_step(unit, vertex) {
         let _ = writeln!(text, "{RULE}\n > {}:", state.step_name(step));
         for line in step.output.tail(LINES) {
-            let _ = writeln!(
-                text,
-                "{} {}",
-                log_time(line.since_start),
-                without_controls(&line.text)
-            );
+            let output = without_controls(&line.text);
+            let _ = writeln!(text, "{} {output}", log_time(line.since_start));
         }
         let _ = writeln!(text, "{RULE}");
     }
-    if let Some(excerpt) = excerpt.filter(|excerpt| !excerpt.is_empty()) {
+    if !excerpt.is_empty() {
         let _ = writeln!(text, "{}", excerpt.trim_end_matches('\n'));
-    }
-    let label = state.unit(unit).and_then(|unit| unit.label.as_ref());
-    if let Some(label) = label {
-        let _ = writeln!(text, "failed: {}", without_controls(&label.to_string()));
     }
     text
 }
@@ -69,7 +62,7 @@ mod tests {
     fn the_failed_step_is_shown_with_the_end_of_its_output() {
         let player = player(&[("a", "linux/amd64"), ("b", "linux/arm64")]);
         let excerpt = "Dockerfile:2\n>>> RUN make\n";
-        insta::assert_snapshot!(failure(&player.state, UnitId(0), None, Some(excerpt)), @r#"
+        insta::assert_snapshot!(failure(&player.state, UnitId(0), None, excerpt), @r#"
         ------
          > [a · linux/amd64 1/2] RUN make:
         4.000 line 4
@@ -85,28 +78,23 @@ mod tests {
         ------
         Dockerfile:2
         >>> RUN make
-        failed: linux/amd64 on a
         "#);
     }
 
     #[test]
     fn the_daemon_knows_best_which_step_it_was() {
         let player = player(&[("a", "linux/amd64")]);
-        let text = failure(&player.state, UnitId(0), Some("s2"), None);
-        assert_eq!(
-            text,
-            "------\n > [other 1/1] RUN true:\n------\nfailed: linux/amd64 on a\n"
-        );
+        let text = failure(&player.state, UnitId(0), Some("s2"), "");
+        assert_eq!(text, "------\n > [other 1/1] RUN true:\n------\n");
     }
 
     #[test]
-    fn without_a_step_only_the_unit_is_named() {
-        let mut player = Player::new(Quiet);
-        player.event(&planned(&[("a", "linux/amd64")]));
+    fn without_a_step_there_is_only_the_place() {
+        let state = State::default();
         assert_eq!(
-            failure(&player.state, UnitId(0), None, None),
-            "failed: linux/amd64 on a\n"
+            failure(&state, UnitId(0), None, "Dockerfile:1"),
+            "Dockerfile:1\n"
         );
-        assert_eq!(failure(&player.state, UnitId(7), None, Some("")), "");
+        assert_eq!(failure(&state, UnitId(7), None, ""), "");
     }
 }

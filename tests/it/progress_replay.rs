@@ -435,7 +435,7 @@ fn a_failure_is_reported_with_its_output() {
     ];
     let replay = Replay::new(Mode::Quiet).play(&units);
     assert_eq!(replay.text, "");
-    insta::assert_snapshot!(report::failure(&replay.state, UnitId(1), None, None), @r#"
+    insta::assert_snapshot!(report::failure(&replay.state, UnitId(1), None, ""), @r#"
     ------
      > [arm64 · linux/arm64 3/4] RUN seq 12; echo "cannot find <the thing>" >&2; exit 3:
     0.347 4
@@ -449,7 +449,6 @@ fn a_failure_is_reported_with_its_output() {
     0.347 12
     0.354 cannot find <the thing>
     ------
-    failed: linux/arm64 on arm64
     "#);
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::buildkit::excerpt;
 use crate::event::UnitLabel;
-use crate::progress::{Mode, State};
+use crate::progress::{Mode, State, report};
 use crate::run::{BuildOutcome, DeliverError, Delivered, PrepareError, UnitError};
 use crate::unit::BuildUnit;
 
@@ -95,10 +95,9 @@ fn unit_failure(unit: &BuildUnit, error: &UnitError, progress: &State) -> String
     let mut text = String::new();
     let mut hint = None;
     if let UnitError::Solve(solve) = error {
-        let _ = progress;
-        for source in &solve.details.sources {
-            text += &excerpt::render(source);
-        }
+        let details = &solve.details;
+        let excerpts: String = details.sources.iter().map(excerpt::render).collect();
+        text += &report::failure(progress, unit.id, details.vertex.as_deref(), &excerpts);
         hint = solve.hint();
     }
     text += &format!("ERROR: {label}: {}\n", chain(error));
