@@ -1,12 +1,10 @@
 //! Answers a daemon's questions about registry logins, from [`Credentials`] and a
-//! [`TokenFetcher`].
+//! [`TokenSource`].
 //!
 //! A daemon is told of the registry that it asks for and of no other. With a fetcher it gets
 //! tokens only and never sees a password. This file speaks no HTTP, and nothing here that holds
 //! a secret shows it in `Debug` output or in an error.
 
-use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 
 use mbuild_proto::filesync::auth_server::{self, AuthServer};
@@ -19,8 +17,9 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use tonic::{Code, Request, Response, Status};
 
 use super::Services;
-use super::authority::{TokenSeeds, authority_key, signed};
+use super::authority::{authority_key, signed};
 use super::status::failure;
+use super::tokens::{Token, TokenRequest, TokenSource};
 use crate::credentials::{Credential, Credentials};
 
 /// How long a token is good for when its issuer doesn't say, in seconds: the distribution
@@ -28,61 +27,6 @@ use crate::credentials::{Credential, Credentials};
 const DEFAULT_EXPIRY: i64 = 60;
 /// What token servers know BuildKit as when the daemon names no client itself.
 const CLIENT_ID: &str = "buildkit-client";
-
-/// What a token is wanted for: a registry's challenge, as the daemon met it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenRequest {
-    /// The registry: `host` or `host:port`.
-    pub host: String,
-    /// The URL of the token server.
-    pub realm: String,
-    /// The registry's name for itself.
-    pub service: String,
-    /// What the token should allow, such as `repository:app:pull,push`.
-    pub scopes: Vec<String>,
-    /// What the client calls itself.
-    pub client_id: String,
-}
-
-/// What a token server gave.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token {
-    /// The token.
-    pub token: String,
-    /// How long it is good for, in seconds; `None` when the server doesn't say.
-    pub expires_in: Option<i64>,
-    /// When it was issued, in Unix seconds; `None` when the server doesn't say.
-    pub issued_at: Option<i64>,
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token")
-            .field("expires_in", &self.expires_in)
-            .field("issued_at", &self.issued_at)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Gets tokens from token servers.
-#[async_trait::async_trait]
-pub trait TokenFetcher: Send + Sync {
-    /// Exchanges the login for the registry, if there is one, for a token, within a time limit
-    /// of its own.
-    ///
-    /// The realm comes from the daemon: whether it may be given the login is decided here. An
-    /// error is shown with its causes, so it must hold no secret.
-    async fn fetch(&self, request: &TokenRequest) -> Result<Token, Box<dyn Error + Send + Sync>>;
-}
-
-/// What it takes to get tokens on our side, so that daemons see no password.
-#[derive(Clone)]
-pub struct TokenSource {
-    /// Gets the tokens.
-    pub fetcher: Arc<dyn TokenFetcher>,
-    /// Tells this user from others; share one among all sessions.
-    pub seeds: Arc<TokenSeeds>,
-}
 
 impl Services {
     /// Serves registry logins. Without `tokens`, the daemon is told passwords and gets its
@@ -226,10 +170,13 @@ fn token_request(request: FetchTokenRequest) -> TokenRequest {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use ring::signature::{ED25519, UnparsedPublicKey};
 
     use super::auth_server::Auth as _;
     use super::*;
+    use crate::buildkit::session::{TokenFetcher, TokenSeeds};
     use crate::credentials::CredentialEnv;
 
     const LOGINS: &str = r#"{"auths": {

@@ -17,15 +17,16 @@ mod secrets;
 mod send;
 mod serve;
 mod status;
+mod tokens;
 mod upload;
 
-pub use auth::{Token, TokenFetcher, TokenRequest, TokenSource};
 pub use authority::TokenSeeds;
 pub use dispatch::{MAX_MESSAGE, Services};
 pub use filesend::{FileSinks, Sink};
 pub use id::{IdError, random_id};
 pub use secrets::{SECRET_LIMIT, SecretSource};
 pub use serve::SessionEnd;
+pub use tokens::{Token, TokenFetcher, TokenRequest, TokenSource};
 
 use super::pipe::SessionOpen;
 
