@@ -35,6 +35,15 @@ pub struct FoundBuilder {
     pub probed: Option<Probed>,
 }
 
+/// A builder that is defined, but not so that it could be used.
+#[derive(Debug)]
+pub struct BrokenBuilder {
+    /// Its name.
+    pub name: String,
+    /// Why not.
+    pub error: FindError,
+}
+
 /// Why there is no builder.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
@@ -156,7 +165,7 @@ impl Finder<'_> {
     /// # Errors
     ///
     /// When the state directory cannot be listed.
-    pub fn all(&self) -> Result<Vec<Result<BuilderSpec, (String, FindError)>>, StoreError> {
+    pub fn all(&self) -> Result<Vec<Result<BuilderSpec, BrokenBuilder>>, StoreError> {
         let mut names: Vec<String> = self.settings.builders.keys().cloned().collect();
         names.extend(self.store.names()?);
         names.sort();
@@ -165,7 +174,7 @@ impl Finder<'_> {
             Ok(Some(spec)) => Some(Ok(spec)),
             // Removed since it was listed.
             Ok(None) => None,
-            Err(error) => Some(Err((name, error))),
+            Err(error) => Some(Err(BrokenBuilder { name, error })),
         };
         Ok(names.into_iter().filter_map(read).collect())
     }
@@ -283,7 +292,7 @@ mod tests {
         world.save("barn", "tcp://b:1");
         let all = world.finder().all().unwrap();
         assert_eq!(all[0].as_ref().unwrap().name, "barn");
-        let (name, error) = all[1].as_ref().unwrap_err();
+        let BrokenBuilder { name, error } = all[1].as_ref().unwrap_err();
         assert_eq!(name, "odd");
         assert!(
             error.to_string().starts_with("/etc/mbuild.toml:3: "),

@@ -94,7 +94,7 @@ pub enum ImportError {
         /// The node.
         node: String,
         /// Why.
-        source: DockerHostError,
+        source: Box<DockerHostError>,
     },
 }
 
@@ -301,7 +301,7 @@ impl NodeReader<'_> {
             ImportError::Docker {
                 builder,
                 node,
-                source,
+                source: Box::new(source),
             }
         })?;
         Ok(self.spec(engine.endpoint, engine.tls))

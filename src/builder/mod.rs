@@ -21,11 +21,11 @@ use crate::node::{NodeInfo, Reported};
 pub use choose::{DEFAULT_BUILDER, Named, NamedBy, UnknownBuilder};
 pub use docker_host::{DockerEngine, DockerHostError, docker_engine};
 pub use driver::{DriverError, Instance};
-pub use find::{FindError, Finder, FoundBuilder};
+pub use find::{BrokenBuilder, FindError, Finder, FoundBuilder};
 pub use import::{ImportError, Imported, import, import_text};
 pub use places::{NothingAnswers, Place, first_answering, nodes_at};
 pub use probe::{Answer, PROBE_LIMIT, ProbeError, Probed, probe};
-pub use spec::{BuilderSpec, NodeSpec, Origin, SpecError};
+pub use spec::{BuilderSpec, NodePlace, NodeSpec, Origin, SpecError};
 pub use store::{Replace, Store, StoreError};
 
 /// A builder whose nodes can be reached.

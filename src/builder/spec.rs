@@ -50,37 +50,37 @@ pub enum Origin {
     New,
 }
 
+/// Where in a file a node is defined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodePlace {
+    /// The file.
+    pub path: PathBuf,
+    /// The line of its endpoint, from 1.
+    pub line: usize,
+    /// The builder's name.
+    pub builder: String,
+    /// The node's name.
+    pub node: String,
+}
+
 /// Why a definition makes no builder.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
     /// The endpoint is none.
-    #[error("{}:{line}: node `{node}` of builder `{builder}`", path.display())]
+    #[error("{at}")]
     Endpoint {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// The builder's name.
-        builder: String,
-        /// The node's name.
-        node: String,
+        /// The node.
+        at: Box<NodePlace>,
         /// What is wrong with it.
         source: EndpointError,
     },
     /// There is TLS for an endpoint that has none.
     #[error(
-        "{}:{line}: node `{node}` of builder `{builder}` has `tls`, which means nothing for \
-         {endpoint}: it goes with tcp:// and docker+tcp://", path.display()
+        "{at} has `tls`, which means nothing for {endpoint}: it goes with tcp:// and docker+tcp://"
     )]
     TlsUnused {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// The builder's name.
-        builder: String,
-        /// The node's name.
-        node: String,
+        /// The node.
+        at: Box<NodePlace>,
         /// The endpoint.
         endpoint: Endpoint,
     },
@@ -131,22 +131,18 @@ impl NodeSpec {
     }
 
     fn from_def(builder: &str, def: &NodeDef, source: &Source) -> Result<Self, SpecError> {
-        let Located { text, line } = &def.endpoint;
-        let endpoint: Endpoint = text.parse().map_err(|error| SpecError::Endpoint {
-            path: source.path.clone(),
-            line: *line,
-            builder: builder.to_owned(),
-            node: def.name.clone(),
-            source: error,
-        })?;
-        if def.tls.is_some() && !endpoint.allows_tls() {
-            return Err(SpecError::TlsUnused {
+        let at = || {
+            Box::new(NodePlace {
                 path: source.path.clone(),
-                line: *line,
+                line: def.endpoint.line,
                 builder: builder.to_owned(),
                 node: def.name.clone(),
-                endpoint,
-            });
+            })
+        };
+        let endpoint: Result<Endpoint, _> = def.endpoint.text.parse();
+        let endpoint = endpoint.map_err(|source| SpecError::Endpoint { at: at(), source })?;
+        if def.tls.is_some() && !endpoint.allows_tls() {
+            return Err(SpecError::TlsUnused { at: at(), endpoint });
         }
         Ok(Self {
             name: def.name.clone(),
@@ -188,6 +184,22 @@ impl fmt::Display for Origin {
             Self::Found(what) => f.write_str(what),
             Self::New => f.write_str("not stored"),
         }
+    }
+}
+
+impl fmt::Display for NodePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            path,
+            line,
+            builder,
+            node,
+        } = self;
+        write!(
+            f,
+            "{}:{line}: node `{node}` of builder `{builder}`",
+            path.display()
+        )
     }
 }
 

@@ -3,8 +3,8 @@
 //! All nodes of all builders are asked at once, so that the slowest sets the pace.
 
 use crate::builder::{
-    Builder, BuilderSpec, DEFAULT_BUILDER, Finder, Named, Probed, StoreError, first_answering,
-    nodes_at, probe,
+    BrokenBuilder, Builder, BuilderSpec, DEFAULT_BUILDER, Finder, Named, Probed, StoreError,
+    first_answering, nodes_at, probe,
 };
 
 use super::super::error::{CliError, CommandResult, chain};
@@ -132,7 +132,7 @@ async fn gather(
                 let answers: Vec<Probed> = probed.by_ref().take(spec.nodes.len()).collect();
                 BuilderView::new(&spec, is_current(&spec.name), &answers)
             }
-            Err((name, error)) => {
+            Err(BrokenBuilder { name, error }) => {
                 let current = is_current(&name);
                 BuilderView::broken(name, current, "", chain(&error))
             }
