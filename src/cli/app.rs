@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use tracing_subscriber::EnvFilter;
+
+use crate::progress::NoteWriter;
+
 /// The process around a command.
 #[derive(Debug, Clone)]
 pub struct App {
@@ -22,6 +26,8 @@ pub struct App {
     pub stdin_is_terminal: bool,
     /// The flags that every command has.
     pub global: Global,
+    /// Where log lines go: to stderr, or above the live table while a build runs.
+    pub notes: NoteWriter,
 }
 
 /// The flags that every command has.
@@ -54,7 +60,28 @@ impl App {
             stdout_is_terminal: io::stdout().is_terminal(),
             stdin_is_terminal: io::stdin().is_terminal(),
             global,
+            notes: NoteWriter::default(),
         })
+    }
+
+    /// Lets log lines out, as many as `-v` asks for: one for what was chosen and how long it
+    /// took, two for what goes over the wire.
+    pub fn start_log(&self) {
+        let level = match (self.global.verbose, self.global.debug) {
+            (0, false) => return,
+            (1, false) => "mbuild=info",
+            _ => "mbuild=debug",
+        };
+        // Fails only if a log is let out already.
+        drop(
+            tracing_subscriber::fmt()
+                .with_env_filter(EnvFilter::new(level))
+                .with_writer(self.notes.clone())
+                .with_ansi(false)
+                .with_target(false)
+                .without_time()
+                .try_init(),
+        );
     }
 
     /// The variable's value; `None` when it is unset or empty.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::ignore::parse_ignore_file;
+use crate::merge::stage::is_stage_name;
 use crate::tree::{ContextTree, Filter, Stat, TreeError};
 
 use super::app::App;
@@ -97,7 +98,7 @@ fn list(root: &Path, exclude: Vec<Vec<u8>>) -> Result<Listing, TreeError> {
         exclude,
         ..Filter::default()
     };
-    let mut view = ContextTree::open(root)?.view(&filter)?;
+    let mut view = ContextTree::open_without(root, is_stage_name)?.view(&filter)?;
     let mut listing = Listing {
         ignore_file: None,
         entries: 0,

@@ -11,6 +11,7 @@ pub mod error;
 pub mod exit;
 mod words;
 
+use std::panic;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -18,6 +19,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use app::{App, Global};
 use error::{CliError, CommandResult};
 use exit::Exit;
+
+use crate::progress;
 
 /// Build container images natively for each platform, on BuildKit nodes of its own kind
 #[derive(Debug, Parser)]
@@ -51,6 +54,17 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        // A panic must not leave the terminal without a cursor.
+        progress::restore_terminal();
+        report(info);
+    }));
+    let exit = panic::catch_unwind(run).unwrap_or(Exit::Internal);
+    ExitCode::from(exit as u8)
+}
+
+fn run() -> Exit {
     let mut command = Cli::command();
     let names: Vec<String> = command
         .get_subcommands()
@@ -76,11 +90,10 @@ pub fn main() -> ExitCode {
                 Exit::Done
             };
             drop(error.print());
-            return ExitCode::from(code as u8);
+            return code;
         }
     };
-    let exit = start(cli);
-    ExitCode::from(exit as u8)
+    start(cli)
 }
 
 fn start(cli: Cli) -> Exit {
@@ -88,6 +101,7 @@ fn start(cli: Cli) -> Exit {
         Ok(app) => app,
         Err(_) => return Exit::Internal,
     };
+    app.start_log();
     let Some(command) = cli.command else {
         drop(Cli::command().print_help());
         return Exit::Done;
@@ -133,9 +147,20 @@ fn settings(app: &App) -> Result<crate::config::Settings, CliError> {
         env: &app.env,
         cwd: &app.cwd,
     };
-    crate::config::load(&lookup).map_err(|error| {
+    let settings = crate::config::load(&lookup).map_err(|error| {
         let hint = error.hint();
         hint.into_iter()
             .fold(CliError::config(error), CliError::hint)
-    })
+    })?;
+    match &settings.source {
+        Some(source) => tracing::info!("configuration: {}", source.path.display()),
+        None => tracing::info!("configuration: none"),
+    }
+    if let Some(unread) = &settings.unread {
+        tracing::info!(
+            "not read, since the one above counts whole: {}",
+            unread.display()
+        );
+    }
+    Ok(settings)
 }

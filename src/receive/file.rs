@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A file that is being received.
@@ -14,6 +15,7 @@ pub struct FileSink {
     path: PathBuf,
     taken: AtomicBool,
     complete: AtomicBool,
+    failure: OnceLock<String>,
 }
 
 impl FileSink {
@@ -24,6 +26,7 @@ impl FileSink {
             path: path.into(),
             taken: AtomicBool::new(false),
             complete: AtomicBool::new(false),
+            failure: OnceLock::new(),
         }
     }
 
@@ -60,6 +63,16 @@ impl FileSink {
         self.file.sync_all()?;
         self.complete.store(true, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// Why it could not be written on this machine; `None` when it could.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    /// Remembers what kept it from being written; the first reason stays.
+    pub fn fail(&self, reason: String) {
+        self.failure.get_or_init(|| reason);
     }
 
     /// Whether everything was received.

@@ -30,6 +30,7 @@ struct Noted {
     directories: Vec<Directory>,
     warnings: Vec<String>,
     suppressed: usize,
+    failure: Option<String>,
 }
 
 /// A directory that was received: what it gets once everything is in its place.
@@ -114,6 +115,16 @@ impl TreeSink {
             ));
         }
         warnings
+    }
+
+    /// Why it could not be written on this machine; `None` when it could.
+    pub fn failure(&self) -> Option<String> {
+        self.noted().failure.clone()
+    }
+
+    /// Remembers what kept it from being written; the first reason stays.
+    pub fn fail(&self, reason: String) {
+        self.noted().failure.get_or_insert(reason);
     }
 
     /// Makes every stream stop at its next step; the directory is about to be removed.

@@ -47,6 +47,16 @@ impl Daemon {
                 (Connection::open(node.dialer(&instance)?).await?, instance)
             }
         };
+        tracing::info!(
+            "node {}: {} (BuildKit {})",
+            node.name(),
+            connection.endpoint(),
+            connection
+                .info()
+                .version
+                .as_deref()
+                .unwrap_or("of unknown version"),
+        );
         for unit in units {
             check(&connection, unit)?;
         }

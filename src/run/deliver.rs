@@ -59,12 +59,25 @@ async fn deliver_step(
     around: &Surroundings,
 ) -> Result<Delivered, DeliverError> {
     match step {
-        MergeStep::Local { output, dest, mirror, split } => {
+        MergeStep::Local {
+            output,
+            dest,
+            mirror,
+            split,
+        } => {
             let Some((stage, trees)) = stages.take_trees(*output, plan) else {
                 return Err(DeliverError::Skipped);
             };
-            let layout = if *split { Layout::Split } else { Layout::Joined };
-            let others = if *mirror { Others::Delete } else { Others::Keep };
+            let layout = if *split {
+                Layout::Split
+            } else {
+                Layout::Joined
+            };
+            let others = if *mirror {
+                Others::Delete
+            } else {
+                Others::Keep
+            };
             let name = format!("writing {}", dest.display());
             let work = move || merge_trees(&stage, &trees, layout, others);
             let report = blocking(around, name, work).await?;
@@ -106,7 +119,9 @@ async fn deliver_step(
 }
 
 fn pushed(units: &[UnitReport]) -> Result<Vec<Pushed>, DeliverError> {
-    let results = units.iter().filter_map(|unit| Some((&unit.unit, unit.result.as_ref().ok()?)));
+    let results = units
+        .iter()
+        .filter_map(|unit| Some((&unit.unit, unit.result.as_ref().ok()?)));
     let pushed = results.map(|(unit, output)| {
         let from = format!("{} on {}", unit.platform, unit.node);
         Pushed::read(&from, Some(unit.platform.clone()), output)

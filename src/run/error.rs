@@ -7,7 +7,6 @@ use crate::buildkit::session::IdError;
 use crate::buildkit::{ConnectError, OpenSessionError, SolveError, SolveErrorKind};
 use crate::merge::registry::{PublishError, PushedError};
 use crate::merge::{MergeError, StageError};
-use crate::receive::WriteError;
 use crate::registry::RegistryError;
 use crate::tree::TreeError;
 
@@ -58,8 +57,8 @@ pub enum UnitError {
     #[error(transparent)]
     Solve(#[from] SolveError),
     /// What the daemon sent could not be written on this machine.
-    #[error("cannot write what was built")]
-    Write(#[source] WriteError),
+    #[error("cannot keep what was built: {0}")]
+    Write(String),
     /// The daemon said that it succeeded, and did not send everything.
     #[error("{endpoint} finished without sending the whole result")]
     Incomplete {

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use tempfile::TempDir;
 
 use crate::buildkit::session::{Services, random_id};
+use crate::merge::stage::is_stage_name;
 use crate::request::{BuildContext, BuildRequest, Dockerfile};
 use crate::tree::ContextTree;
 
@@ -64,7 +65,7 @@ impl Inputs {
     }
 
     fn mount(&mut self, name: &str, path: &Path) -> Result<(), PrepareError> {
-        let tree = ContextTree::open(path).map_err(PrepareError::Context)?;
+        let tree = ContextTree::open_without(path, is_stage_name).map_err(PrepareError::Context)?;
         self.trees.insert(name.to_owned(), tree);
         Ok(())
     }

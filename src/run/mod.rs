@@ -108,10 +108,7 @@ async fn check_registries(plan: &BuildPlan, around: &Surroundings) -> Result<(),
 }
 
 /// Makes a place for everything that comes to this machine.
-async fn stages(
-    plan: &BuildPlan,
-    around: &Surroundings,
-) -> Result<receive::Stages, PrepareError> {
+async fn stages(plan: &BuildPlan, around: &Surroundings) -> Result<receive::Stages, PrepareError> {
     let (plan, temp) = (plan.clone(), around.temp.clone());
     tokio::task::spawn_blocking(move || receive::Stages::create(&plan, &temp))
         .await

@@ -91,6 +91,15 @@ impl Stages {
         }
     }
 
+    /// Why this unit's results could not be written here; `None` when they could.
+    pub(super) fn failure(&self, unit: &BuildUnit) -> Option<String> {
+        let sinks = self.sinks.get(&unit.id)?;
+        sinks.values().find_map(|sink| match sink {
+            Sink::Tree(tree) => tree.failure(),
+            Sink::File(file) => file.failure().map(str::to_owned),
+        })
+    }
+
     /// Checks that everything came of which the unit's daemon says that it sent it.
     pub(super) fn check(&self, unit: &BuildUnit, endpoint: &str) -> Result<(), UnitError> {
         let sinks = self.sinks.get(&unit.id);
@@ -115,7 +124,9 @@ impl Stages {
         let stage = self.trees.remove(&output)?;
         let trees = plan.units.iter().filter_map(|unit| {
             let sinks = (0..).zip(&unit.exports);
-            let (id, _) = sinks.into_iter().find(|(_, export)| export.output == output)?;
+            let (id, _) = sinks
+                .into_iter()
+                .find(|(_, export)| export.output == output)?;
             match self.sinks.get(&unit.id)?.get(&id)? {
                 Sink::Tree(tree) => Some(PlatformTree {
                     platforms: vec![unit.platform.clone()],

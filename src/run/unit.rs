@@ -101,7 +101,11 @@ async fn build(
     };
     traffic.tell_rest();
     session.close().await;
-    let output = verdict?;
+    let output = match (verdict, job.stages.failure(unit)) {
+        // The daemon tells of our own failure as if it were the build's.
+        (Err(UnitError::Solve(_)), Some(reason)) => return Err(UnitError::Write(reason)),
+        (verdict, _) => verdict?,
+    };
     job.stages.check(unit, daemon.connection.endpoint())?;
     Ok(output)
 }

@@ -22,6 +22,6 @@ mod xattr;
 pub use error::TreeError;
 pub use listing::Handle;
 pub use selection::Filter;
-pub use snapshot::ContextTree;
+pub use snapshot::{ContextTree, Hidden};
 pub use stat::Stat;
 pub use view::{Entry, View};

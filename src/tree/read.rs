@@ -7,6 +7,7 @@ use rustix::fs::{AtFlags, FileType, RawDir, readlinkat, statat};
 use rustix::io::Errno;
 
 use super::listing::{Detail, Listing};
+use super::snapshot::Hidden;
 use super::stat::{Stat, go_mode};
 use super::xattr::XattrReader;
 
@@ -34,8 +35,10 @@ pub(super) fn read_directory(
     directory: &OwnedFd,
     root: &Path,
     path: &[u8],
+    hidden: Hidden,
 ) -> Result<Listing, Errno> {
     let (text, mut names) = read_names(directory)?;
+    names.retain(|name| !hidden(&text[name.start..name.end]));
     names.sort_unstable_by(|a, b| text[a.start..a.end].cmp(&text[b.start..b.end]));
     let mut xattrs = XattrReader::new(directory.as_fd(), root, path);
     let mut listing = Listing::default();

@@ -18,6 +18,9 @@ use super::read::read_directory;
 use super::selection::Filter;
 use super::view::View;
 
+/// Tells which names are passed over.
+pub type Hidden = fn(&[u8]) -> bool;
+
 /// The directory that a walk opened last.
 ///
 /// What it contains is opened from there: by whole paths a deep tree would take time
@@ -37,11 +40,20 @@ pub struct ContextTree {
     /// In order of their first handles, hence parents before children. Listings refer to
     /// each other by number, so that a deep tree is dropped without recursion.
     listings: RwLock<Vec<Arc<Listing>>>,
+    /// Whether a name is passed over wherever it stands.
+    hidden: Hidden,
 }
 
 impl ContextTree {
     /// Opens the tree below `path`, which may be a symlink to a directory. Nothing is read yet.
     pub fn open(path: impl AsRef<Path>) -> Result<Arc<Self>, TreeError> {
+        Self::open_without(path, |_| false)
+    }
+
+    /// Opens the tree as [`open`](Self::open) does; entries with a `hidden` name, and what is
+    /// below them, are not there for any view. For what the program itself puts beside a
+    /// context's files while it builds.
+    pub fn open_without(path: impl AsRef<Path>, hidden: Hidden) -> Result<Arc<Self>, TreeError> {
         let path = path.as_ref().to_path_buf();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = match openat(CWD, &path, flags, Mode::empty()) {
@@ -62,6 +74,7 @@ impl ContextTree {
             root,
             top,
             listings,
+            hidden,
         }))
     }
 
@@ -173,7 +186,7 @@ impl ContextTree {
     }
 
     fn read(&self, directory: &OwnedFd, owner: Option<Handle>, path: &[u8]) -> Contents {
-        match read_directory(directory, &self.location, path) {
+        match read_directory(directory, &self.location, path, self.hidden) {
             Ok(listing) => self.keep(listing, owner),
             Err(errno) => without_listing(errno),
         }

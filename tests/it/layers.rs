@@ -134,7 +134,7 @@ const IMPURE: &[&str] = &[
     "async fn",
     ".await",
     "std::fs",
-    "std::net",
+    "TcpStream",
     "std::process",
     "tokio::",
 ];

@@ -129,16 +129,20 @@ impl Input {
 }
 
 fn receive_tree(mut input: Input, tree: Arc<TreeSink>, answers: &Answers) -> Result<(), Status> {
-    let mut transfer = Transfer::new(tree);
+    let mut transfer = Transfer::new(Arc::clone(&tree));
     let mut replies = Vec::new();
     loop {
         let Some(message) = input.next()? else {
             return Err(refusal(&ReceiveError::Cut));
         };
         let progress = packet(message).and_then(|packet| {
-            transfer
-                .accept(packet, &mut replies)
-                .map_err(|error| refusal(&error))
+            transfer.accept(packet, &mut replies).map_err(|error| {
+                let status = refusal(&error);
+                if matches!(error, ReceiveError::Write(_)) {
+                    tree.fail(status.message().to_owned());
+                }
+                status
+            })
         });
         match progress {
             // The daemon resets the stream right after its own end, so nothing more is read.
@@ -167,7 +171,9 @@ fn receive_tree(mut input: Input, tree: Arc<TreeSink>, answers: &Answers) -> Res
 fn receive_file(mut input: Input, file: &FileSink) -> Result<(), Status> {
     let failed = |error: std::io::Error| {
         let context = format!("cannot write {}", file.path().display());
-        failure(Code::Unknown, &context, &error)
+        let status = failure(Code::Unknown, &context, &error);
+        file.fail(status.message().to_owned());
+        status
     };
     while let Some(message) = input.next()? {
         let message = BytesMessage::decode(message)

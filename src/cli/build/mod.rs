@@ -57,6 +57,7 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         drop(std::fs::remove_file(app.path(path)));
     }
     let (events, received, interrupt) = execute::channels();
+    app.notes.attach(&events);
     let surroundings = around.for_run(
         placed.builder,
         placed.open,
