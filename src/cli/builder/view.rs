@@ -133,5 +133,6 @@ pub(super) fn test_app(home: &std::path::Path) -> super::super::app::App {
         stdout_is_terminal: false,
         stdin_is_terminal: false,
         global: super::super::app::Global::default(),
+        notes: crate::progress::NoteWriter::default(),
     }
 }
