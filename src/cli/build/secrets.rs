@@ -1,7 +1,8 @@
 //! Finds where each secret's bytes are: a file that is there, or a variable that is set.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use crate::buildkit::session::{SECRET_LIMIT, SecretSource as Bytes};
 use crate::request::{SecretSource, SecretSpec};
@@ -63,10 +64,27 @@ fn file(id: &str, path: PathBuf) -> Result<Bytes, CliError> {
             found.len()
         )));
     }
+    if !found.is_file() {
+        return pipe(id, &path).map_err(unreadable);
+    }
     Ok(Bytes::File(path))
 }
 
-fn unreadable_directory(id: &str, path: &std::path::Path) -> CliError {
+/// A pipe, such as a shell's `<(command)`, can be read only once, and every node asks.
+fn pipe(id: &str, path: &Path) -> std::io::Result<Bytes> {
+    let mut bytes = Vec::new();
+    let limit = SECRET_LIMIT as u64 + 1;
+    std::fs::File::open(path)?
+        .take(limit)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() > SECRET_LIMIT {
+        let problem = format!("--secret id={id}: a secret may have {SECRET_LIMIT} bytes");
+        return Err(std::io::Error::other(problem));
+    }
+    Ok(Bytes::Value(bytes.into()))
+}
+
+fn unreadable_directory(id: &str, path: &Path) -> CliError {
     CliError::usage(format!(
         "--secret id={id}: {} is a directory",
         path.display()
