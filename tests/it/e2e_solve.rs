@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mbuild::buildkit::excerpt;
+use mbuild::buildkit::history;
 use mbuild::buildkit::{ExporterSpec, SolveErrorKind};
 use tokio_util::sync::CancellationToken;
 
@@ -134,8 +135,12 @@ async fn a_dropped_build_ends_on_the_daemon_at_once() {
     let dockerfile = format!("FROM {}\nRUN echo waiting; sleep 60\n", env.get("BASE"));
     let build = Build::new(&env, "AMD64", &dockerfile).await;
     let cancel = CancellationToken::new();
+    let other = build.connection.clone();
     let cancelling = async {
         tokio::time::sleep(Duration::from_secs(4)).await;
+        if let Some(running) = history::running_builds(&other).await {
+            assert!(running >= 1, "this build runs");
+        }
         cancel.cancel();
         Instant::now()
     };

@@ -1,7 +1,8 @@
 //! Opening one byte stream to a daemon: the trait [`Dial`] and its implementations.
 //!
 //! A dialer knows how to reach a place and says why it could not. It speaks no gRPC:
-//! whether BuildKit answers on the stream is found out by `Connection::open`.
+//! whether BuildKit answers on the stream is found out by `Connection::open`. Proxies of the
+//! environment are not used: a daemon is reached as its endpoint says.
 
 mod command;
 mod docker;
