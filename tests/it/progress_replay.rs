@@ -158,7 +158,6 @@ fn a_build_is_printed_plainly() {
     let replay = Replay::new(Mode::Plain).play(&[("amd64", "success.jsonl", UnitEnd::Done)]);
     insta::assert_snapshot!(replay.text, @r#"
     #1 [internal] load build definition from Dockerfile
-    #1 transferring dockerfile:
     #1 transferring dockerfile: 428B done
     #1 WARN: FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)
     #1 DONE 0.0s
@@ -226,7 +225,6 @@ fn a_cached_build_is_printed_plainly() {
     let replay = Replay::new(Mode::Plain).play(&[("amd64", "cached.jsonl", UnitEnd::Done)]);
     insta::assert_snapshot!(replay.text, @r#"
     #1 [internal] load build definition from Dockerfile
-    #1 transferring dockerfile:
     #1 transferring dockerfile: 428B done
     #1 WARN: FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)
     #1 DONE 0.0s
@@ -282,7 +280,6 @@ fn two_nodes_are_told_apart() {
     let replay = Replay::new(Mode::Plain).play(&units);
     insta::assert_snapshot!(replay.text, @r#"
     #1 [amd64 · linux/amd64 internal] load build definition from Dockerfile
-    #1 transferring dockerfile:
     #1 transferring dockerfile: 428B done
     #1 WARN: FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)
     #1 DONE 0.0s
@@ -364,10 +361,10 @@ fn two_nodes_are_told_apart() {
     #12 [arm64 · linux/arm64 3/4] RUN seq 12; echo "cannot find <the thing>" >&2; exit 3
     #12 ERROR: process "/bin/sh -c seq 12; echo \"cannot find <the thing>\" >&2; exit 3" did not complete successfully: exit code: 3
 
+    linux/arm64 on arm64: failed after 0.5s: exit code: 3
+
     #15 [amd64 · linux/amd64 tools 4/5] RUN i=1; while [ $i -le 12 ]; do echo "compiling part $i"; i=$((i+1)); done
     #15 DONE 0.3s
-
-    linux/arm64 on arm64: failed after 0.5s: exit code: 3
 
     #16 [amd64 · linux/amd64 tools 5/5] RUN printf 'load'; sleep 1; printf 'ing\n'; for p in 10 50 100; do printf '\rprogress %s%%' $p; done; echo; printf '\033[33ma note\033[0m on stderr\n' >&2
     #16 0.290 loading

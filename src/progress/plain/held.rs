@@ -159,7 +159,10 @@ impl Held {
             return true;
         }
         let settling = self.blocks.iter().any(|block| block.ended.is_some());
-        let free = self.open.is_none() && !settling || between(self.shown, now) >= SILENT;
+        let free = match self.open {
+            Some(_) => between(self.shown, now) >= SILENT,
+            None => !settling,
+        };
         let full = between(block.since, now) >= LONGEST || block.lines.len() >= MOST_LINES;
         block.ended.is_none() && !self.open_settles(now) && (free || full)
     }

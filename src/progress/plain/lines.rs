@@ -9,28 +9,45 @@ use crate::event::{UnitEnd, UnitId, VertexStatus};
 use crate::progress::state::{State, between};
 use crate::progress::text;
 
-/// How often a transfer is reported at least, and how much progress is reported at once.
-const STATUS_PERIOD: Duration = Duration::from_secs(5);
-const STATUS_SHARE: f64 = 0.05;
+/// How often a transfer is reported at least, and which share of it is reported at once.
+const PERIOD: Duration = Duration::from_secs(5);
+const SHARE: f64 = 0.05;
+
+/// From when on a transfer is reported before its end.
+const LONG: Duration = Duration::from_secs(1);
 
 /// Transfers quicker than this are reported without a time, as in buildx.
-const WORTH_SAYING: Duration = Duration::from_millis(10);
+const SHORT: Duration = Duration::from_millis(10);
 
-/// Says whether a transfer has got on enough to be reported again.
-pub(super) fn is_news(
-    status: &VertexStatus,
-    (current, timestamp): (i64, Option<Timestamp>),
-) -> bool {
-    let period = match (timestamp, status.timestamp) {
-        (Some(last), Some(this)) => between(last, this) >= STATUS_PERIOD,
-        _ => false,
+/// Says whether a transfer is worth a line, given how much was done and when at the last one.
+///
+/// Its end always is. Its beginning is not: most are over before anybody could read it.
+pub(super) fn is_news(status: &VertexStatus, last: Option<(i64, Option<Timestamp>)>) -> bool {
+    if status.completed.is_some() {
+        return true;
+    }
+    let Some((current, told)) = last else {
+        return status.started.is_none() || took(status) >= LONG;
     };
+    let period = told
+        .zip(status.timestamp)
+        .is_some_and(|(told, now)| between(told, now) >= PERIOD);
     #[expect(
         clippy::cast_precision_loss,
         reason = "a share of a twentieth needs no precision"
     )]
     let share = status.current.saturating_sub(current) as f64 / status.total as f64;
-    period || status.total > 0 && share >= STATUS_SHARE
+    period || status.total > 0 && share >= SHARE
+}
+
+/// How long a transfer has taken; zero if that is not known.
+fn took(status: &VertexStatus) -> Duration {
+    let end = status.completed.or(status.timestamp);
+    status
+        .started
+        .zip(end)
+        .map(|(start, end)| between(start, end))
+        .unwrap_or_default()
 }
 
 /// Writes a transfer as `transferring context: 1.20MB / 3.00MB 0.5s done`.
@@ -42,12 +59,8 @@ pub(super) fn describe(status: &VertexStatus) -> String {
     } else if status.current != 0 {
         let _ = write!(line, " {}", size(status.current));
     }
-    let end = status.completed.or(status.timestamp);
-    let took = status
-        .started
-        .zip(end)
-        .map(|(start, end)| between(start, end));
-    if let Some(took) = took.filter(|took| *took > WORTH_SAYING) {
+    let took = took(status);
+    if took > SHORT {
         let _ = write!(line, " {}", text::seconds(took));
     }
     if status.completed.is_some() {
@@ -106,8 +119,8 @@ mod tests {
             completed,
             ..VertexStatus::default()
         };
-        assert!(is_news(&layer(50, None), (0, None)));
-        assert!(!is_news(&layer(49, None), (0, None)));
+        assert!(is_news(&layer(50, None), Some((0, None))));
+        assert!(!is_news(&layer(49, None), Some((0, None))));
         assert_eq!(describe(&layer(500, None)), "sha256:abc 500B / 1.00kB");
         assert_eq!(
             describe(&layer(1000, Some(at(0)))),

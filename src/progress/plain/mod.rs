@@ -86,10 +86,11 @@ impl Renderer for Plain {
     }
 
     fn draw(&mut self, view: &View<'_>, out: &mut String) {
+        self.show_ended_units(view, out);
         while let Some(block) = self.held.next_ended(view.now) {
             self.show(block, view, out);
+            self.show_ended_units(view, out);
         }
-        self.show_ended_units(view, out);
         while let Some(block) = self.held.next_due(view.now) {
             self.show(block, view, out);
         }
@@ -132,8 +133,8 @@ impl Plain {
 
     /// A line about a transfer, unless too little has happened since the last one.
     fn status(&mut self, step: StepId, place: usize, status: &VertexStatus) -> Option<String> {
-        let last = self.said.get(&(step, place));
-        if status.completed.is_none() && last.is_some_and(|last| !lines::is_news(status, *last)) {
+        let last = self.said.get(&(step, place)).copied();
+        if !lines::is_news(status, last) {
             return None;
         }
         self.said
@@ -363,8 +364,8 @@ mod tests {
         player.status(0, transfer(9_950, 99_500_000, true));
         insta::assert_snapshot!(player.finish(), @r#"
         #1 [internal] load build context
-        #1 transferring context:
-        #1 transferring context: 50.00MB 5.0s
+        #1 transferring context: 10.00MB 1.0s
+        #1 transferring context: 60.00MB 6.0s
         #1 transferring context: 99.50MB 9.9s done
         "#);
     }
