@@ -41,17 +41,8 @@ pub enum PlanError {
         why: String,
     },
     /// Nobody builds this platform.
-    #[error("no node builds {platform}: {offers}")]
-    NoNode {
-        /// The platform that was asked for.
-        platform: Platform,
-        /// What each node offers, as a list in words.
-        offers: String,
-        /// A node that would build it by emulation.
-        emulating: Option<String>,
-        /// Nodes that did not answer, with the reason.
-        silent: Vec<(String, String)>,
-    },
+    #[error(transparent)]
+    NoNode(#[from] Box<NoNode>),
     /// An output that makes no sense, or not with these platforms.
     #[error("--output type={kind}: {problem}")]
     Output {
@@ -60,6 +51,20 @@ pub enum PlanError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+/// No node builds a platform that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no node builds {platform}: {offers}")]
+pub struct NoNode {
+    /// The platform.
+    pub platform: Platform,
+    /// What each node offers, as a list in words.
+    pub offers: String,
+    /// A node that would build it by emulation.
+    pub emulating: Option<String>,
+    /// Nodes that did not answer, with the reason.
+    pub silent: Vec<(String, String)>,
 }
 
 impl PlanError {
@@ -76,42 +81,44 @@ impl PlanError {
             })
             .collect();
         let offers = nodes.iter().map(offer).collect::<Vec<_>>().join("; ");
-        PlanError::NoNode {
+        let error = NoNode {
             platform,
             offers,
             emulating,
             silent,
-        }
+        };
+        PlanError::NoNode(Box::new(error))
     }
 
     /// What the user can do about it; `None` when the message says it all.
     pub fn hint(&self) -> Option<String> {
         match self {
-            PlanError::NoNode {
-                platform,
-                emulating: Some(node),
-                ..
-            } => Some(format!(
-                "node {node} can emulate {platform}, which is several times slower: allow it with \
-                 --allow-emulation, MBUILD_ALLOW_EMULATION=1 or `allow_emulation = true` in \
-                 mbuild.toml, or give the node that runs it natively `platforms = [\"{platform}\"]`"
-            )),
-            PlanError::NoNode { silent, .. } if !silent.is_empty() => Some(
-                silent
-                    .iter()
-                    .map(|(node, why)| format!("node {node} did not answer: {why}"))
-                    .collect::<Vec<_>>()
-                    .join("; "),
-            ),
-            PlanError::NoNode { platform, .. } => Some(format!(
-                "add a node for {platform} to the builder, or leave the platform out"
-            )),
+            PlanError::NoNode(error) => Some(error.hint()),
             PlanError::FirstNodeSilent { why, .. } => {
                 Some(format!("{why}; name the platform with --platform"))
             }
             PlanError::NoNodes => Some("add one with `mbuild builder create`".to_owned()),
             PlanError::Output { .. } => None,
         }
+    }
+}
+
+impl NoNode {
+    fn hint(&self) -> String {
+        let platform = &self.platform;
+        if let Some(node) = &self.emulating {
+            return format!(
+                "node {node} can emulate {platform}, which is several times slower: allow it with \
+                 --allow-emulation, MBUILD_ALLOW_EMULATION=1 or `allow_emulation = true` in \
+                 mbuild.toml, or give the node that runs it natively `platforms = [\"{platform}\"]`"
+            );
+        }
+        if self.silent.is_empty() {
+            return format!("add a node for {platform} to the builder, or leave the platform out");
+        }
+        let silent = self.silent.iter();
+        let silent = silent.map(|(node, why)| format!("node {node} did not answer: {why}"));
+        silent.collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -113,7 +113,7 @@ async fn deliver_step(
             let report = |step| drop(around.events.send(Event::Client(step)));
             let pushed = pushed(units)?;
             let published = publish(&around.registries, &publication, &pushed, &report).await?;
-            Ok(Delivered::Published(published))
+            Ok(Delivered::Published(Box::new(published)))
         }
     }
 }

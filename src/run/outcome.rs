@@ -37,7 +37,7 @@ pub struct UnitReport {
 #[derive(Debug)]
 pub enum Delivered {
     /// An index or a manifest, under the names listed.
-    Published(Published),
+    Published(Box<Published>),
     /// Files in a directory.
     Tree(PathBuf),
     /// A file; `None` means stdout.
@@ -77,7 +77,7 @@ impl BuildOutcome {
     /// The first image that was published; `None` if none was.
     pub fn published(&self) -> Option<&Published> {
         self.delivered.iter().find_map(|delivered| match delivered {
-            Ok(Delivered::Published(published)) => Some(published),
+            Ok(Delivered::Published(published)) => Some(&**published),
             _ => None,
         })
     }
