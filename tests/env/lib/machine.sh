@@ -90,9 +90,10 @@ binfmt_up() {
     fi
     ! binfmt_present || return 0
     echo "$NAME-aarch64" >"$STATE/binfmt-entry"
+    # P keeps argv[0], by which busybox knows the applet.
     magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
     mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
-    printf '%s' ":$NAME-aarch64:M::$magic:$mask:$ROOT/qemu/usr/bin/qemu-aarch64-static:F" >$BINFMT/register
+    printf '%s' ":$NAME-aarch64:M::$magic:$mask:$ROOT/qemu/usr/bin/qemu-aarch64-static:PF" >$BINFMT/register
 }
 
 binfmt_down() {
