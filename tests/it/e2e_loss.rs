@@ -3,37 +3,16 @@
 //! These stop the environment's daemons, so they run alone: `cargo test --test it e2e_loss --
 //! --ignored --test-threads=1`.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use mbuild::buildkit::endpoint::Endpoint;
 use mbuild::buildkit::{SolveError, SolveErrorKind};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::dockerfile_build::Build;
 use crate::support::real::{self, Env};
 
 const NODE: &str = "AMD64";
-
-/// The daemon's process now: its file follows restarts, the variable does not.
-fn pid(env: &Env) -> Pid {
-    let file = match env.endpoint(NODE) {
-        Endpoint::DockerUnix(path) => std::fs::read_to_string(path.with_extension("pid")).ok(),
-        _ => None,
-    };
-    let text = file.unwrap_or_else(|| env.get("PID_AMD64").to_owned());
-    let number = text.split_whitespace().next().unwrap().parse().unwrap();
-    Pid::from_raw(number).unwrap()
-}
-
-fn restart(env: &Env) {
-    let status = Command::new(env.get("RESTART"))
-        .arg("amd64")
-        .status()
-        .unwrap();
-    assert!(status.success());
-}
 
 /// Starts a long build, does something to the daemon, and returns how the build ended and how
 /// long that took.
@@ -65,10 +44,9 @@ async fn lose(env: &Env, act: impl FnOnce()) -> (SolveError, Duration) {
 #[tokio::test]
 #[ignore = "kills one of the environment's daemons: run alone, with --ignored"]
 async fn a_killed_daemon_is_named_at_once() {
-    let Some(env) = real::env() else { return };
-    let pid = pid(&env);
-    let (error, took) = lose(&env, || kill_process(pid, Signal::KILL).unwrap()).await;
-    restart(&env);
+    let Some(env) = real::env_alone() else { return };
+    let (error, took) = lose(&env, || env.signal(NODE, Signal::KILL)).await;
+    env.restart(NODE);
     assert_eq!(error.kind, SolveErrorKind::Lost, "{error:?}");
     assert!(error.to_string().contains(env.get(NODE)), "{error}");
     assert!(took < Duration::from_secs(2), "{took:?}");
@@ -77,10 +55,9 @@ async fn a_killed_daemon_is_named_at_once() {
 #[tokio::test]
 #[ignore = "freezes one of the environment's daemons: run alone, with --ignored"]
 async fn a_frozen_daemon_is_given_up_after_20_s() {
-    let Some(env) = real::env() else { return };
-    let pid = pid(&env);
-    let (error, took) = lose(&env, || kill_process(pid, Signal::STOP).unwrap()).await;
-    kill_process(pid, Signal::CONT).unwrap();
+    let Some(env) = real::env_alone() else { return };
+    let (error, took) = lose(&env, || env.signal(NODE, Signal::STOP)).await;
+    env.signal(NODE, Signal::CONT);
     assert_eq!(error.kind, SolveErrorKind::Lost, "{error:?}");
     assert!(error.to_string().contains(env.get(NODE)), "{error}");
     assert!((15..27).contains(&took.as_secs()), "{took:?}");
@@ -89,14 +66,13 @@ async fn a_frozen_daemon_is_given_up_after_20_s() {
 #[tokio::test]
 #[ignore = "freezes one of the environment's daemons: run alone, with --ignored"]
 async fn a_frozen_daemon_does_not_keep_a_new_connection_waiting() {
-    let Some(env) = real::env() else { return };
-    let pid = pid(&env);
-    kill_process(pid, Signal::STOP).unwrap();
+    let Some(env) = real::env_alone() else { return };
+    env.signal(NODE, Signal::STOP);
     let dialer = mbuild::buildkit::dial::dialer(&env.endpoint(NODE), None);
     let start = Instant::now();
     let opened = mbuild::buildkit::Connection::open(dialer.into()).await;
     let took = start.elapsed();
-    kill_process(pid, Signal::CONT).unwrap();
+    env.signal(NODE, Signal::CONT);
     let Err(error) = opened else {
         panic!("it was frozen")
     };

@@ -1,21 +1,41 @@
 //! The real daemons and the real registry that `tests/env/up` starts, or that the user gives.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::Arc;
 
 use mbuild::buildkit::Connection;
 use mbuild::buildkit::dial::dialer;
 use mbuild::buildkit::endpoint::Endpoint;
+use rustix::process::{Pid, Signal, kill_process};
 
-/// What the environment's file says.
+use super::turn::Turn;
+
+/// What the environment's file says, and a turn with what it names.
 #[derive(Clone, Debug)]
 pub(crate) struct Env {
     values: BTreeMap<String, String>,
+    _turn: Arc<Turn>,
 }
 
-/// Finds the environment; without one, a test returns early, which under `CI=true` is a failure.
-#[expect(clippy::print_stderr, reason = "a skipped test says what it needs")]
+/// Finds the environment, to be used beside other tests; without one, a test returns early,
+/// which under `CI=true` is a failure.
 pub(crate) fn env() -> Option<Env> {
+    find(Turn::shared)
+}
+
+/// Finds the environment for a test that stops a daemon; also without one that may be stopped,
+/// the test returns early.
+pub(crate) fn env_alone() -> Option<Env> {
+    let env = find(Turn::alone)?;
+    if env.find("RESTART").is_none() {
+        skipped("these daemons may not be stopped (no MBUILD_TEST_RESTART)");
+        return None;
+    }
+    Some(env)
+}
+
+fn find(turn: fn(&str) -> Turn) -> Option<Env> {
     let values: BTreeMap<_, _> = std::env::vars()
         .filter(|(name, _)| name.starts_with("MBUILD_TEST_"))
         .collect();
@@ -29,15 +49,24 @@ pub(crate) fn env() -> Option<Env> {
         .filter(|name| !values.contains_key(*name))
         .collect();
     if missing.is_empty() {
-        return Some(Env { values });
+        let turn = Arc::new(turn(&values["MBUILD_TEST_AMD64"]));
+        return Some(Env {
+            values,
+            _turn: turn,
+        });
     }
     let text = format!(
         "needs {}: run tests/env/up, then `. tests/env/.state/env`",
         missing.join(", ")
     );
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{text}");
-    eprintln!("skipped: {text}");
+    skipped(&text);
     None
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says what it needs")]
+fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
 }
 
 impl Env {
@@ -63,5 +92,28 @@ impl Env {
     pub(crate) async fn connect(&self, node: &str) -> Connection {
         let dialer = Arc::from(dialer(&self.endpoint(node), None));
         Connection::open(dialer).await.unwrap()
+    }
+
+    /// Sends a signal to the daemon called `AMD64` or `ARM64`.
+    pub(crate) fn signal(&self, node: &str, signal: Signal) {
+        kill_process(self.pid(node), signal).unwrap();
+    }
+
+    /// The daemon's process now: its file follows restarts, the variable does not.
+    fn pid(&self, node: &str) -> Pid {
+        let file = match self.endpoint(node) {
+            Endpoint::DockerUnix(path) => std::fs::read_to_string(path.with_extension("pid")).ok(),
+            _ => None,
+        };
+        let text = file.unwrap_or_else(|| self.get(&format!("PID_{node}")).to_owned());
+        let number = text.split_whitespace().next().unwrap().parse().unwrap();
+        Pid::from_raw(number).unwrap()
+    }
+
+    /// Starts the daemon called `AMD64` or `ARM64` again, with what it had.
+    pub(crate) fn restart(&self, node: &str) {
+        let mut command = Command::new(self.get("RESTART"));
+        let status = command.arg(node.to_lowercase()).status().unwrap();
+        assert!(status.success());
     }
 }

@@ -121,7 +121,16 @@ impl FakeRegistry {
     }
 
     pub(crate) async fn start(setup: Setup) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on("127.0.0.1", setup).await
+    }
+
+    /// One that daemons reach too, at this address of this machine.
+    pub(crate) async fn on(ip: &str) -> Self {
+        Self::start_on(ip, Setup::default()).await
+    }
+
+    async fn start_on(ip: &str, setup: Setup) -> Self {
+        let listener = TcpListener::bind((ip, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             setup,
@@ -148,7 +157,7 @@ impl FakeRegistry {
         Self { shared, task }
     }
 
-    /// `127.0.0.1:PORT`.
+    /// `127.0.0.1:PORT`, or the other address that it was given.
     pub(crate) fn host(&self) -> String {
         self.shared.address.to_string()
     }

@@ -279,7 +279,8 @@ impl Shared {
                 let repo = state.repos.entry(target.repo.to_owned()).or_default();
                 repo.blobs.insert(digest.clone(), content.into());
                 let at = format!("/v2/{}/blobs/{digest}", target.repo);
-                with(plain(201, ""), &[("location", at)])
+                let headers = [("location", at), ("docker-content-digest", digest)];
+                with(plain(201, ""), &headers)
             }
             "DELETE" => {
                 let known = state.uploads.remove(target.name).is_some();
