@@ -5,9 +5,16 @@
 mod builder_cli;
 mod buildkit_faults;
 mod e2e_connection;
+mod e2e_context;
+mod e2e_daemon_lost;
+mod e2e_failure;
+mod e2e_interrupt;
 mod e2e_loss;
+mod e2e_push;
+mod e2e_secrets;
 mod e2e_session;
 mod e2e_solve;
+mod e2e_stdin;
 mod e2e_transport;
 mod layers;
 mod output_hostile;
