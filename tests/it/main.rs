@@ -4,13 +4,18 @@
 
 mod builder_cli;
 mod buildkit_faults;
+mod dependencies;
 mod e2e_connection;
 mod e2e_context;
 mod e2e_daemon_lost;
 mod e2e_failure;
+mod e2e_flags;
 mod e2e_interrupt;
 mod e2e_loss;
+mod e2e_placement;
 mod e2e_push;
+mod e2e_registry;
+mod e2e_report;
 mod e2e_secrets;
 mod e2e_session;
 mod e2e_solve;

@@ -98,6 +98,7 @@ struct Repo {
 struct State {
     repos: BTreeMap<String, Repo>,
     uploads: BTreeMap<String, Vec<u8>>,
+    upload_count: usize,
     tokens: BTreeMap<String, Vec<String>>,
     faults: Vec<Fault>,
     seen: Vec<Seen>,
@@ -129,7 +130,7 @@ impl FakeRegistry {
         Self::start_on(ip, Setup::default()).await
     }
 
-    async fn start_on(ip: &str, setup: Setup) -> Self {
+    pub(crate) async fn start_on(ip: &str, setup: Setup) -> Self {
         let listener = TcpListener::bind((ip, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {

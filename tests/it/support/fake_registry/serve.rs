@@ -109,7 +109,10 @@ impl Shared {
                 return with(plain(*status, *text), header.as_slice());
             }
             Some(Act::Wait(duration)) => tokio::time::sleep(*duration).await,
-            Some(Act::Forget) => return plain(201, ""),
+            Some(Act::Forget) => {
+                let digest = Digest::of(&bytes).to_string();
+                return with(plain(201, ""), &[("docker-content-digest", digest)]);
+            }
             Some(Act::Cut) => {
                 let frames = [
                     Ok(Frame::data(Bytes::from("{\"sche"))),
@@ -262,7 +265,8 @@ impl Shared {
                     let at = format!("/v2/{}/blobs/{digest}", target.repo);
                     return with(plain(201, ""), &[("location", at)]);
                 }
-                let id = format!("upload-{}", state.seen.len());
+                state.upload_count += 1;
+                let id = format!("upload-{}", state.upload_count);
                 state.uploads.insert(id.clone(), Vec::new());
                 let at = format!("/v2/{}/blobs/uploads/{id}?_state=x", target.repo);
                 with(plain(202, ""), &[("location", at)])
