@@ -31,7 +31,7 @@ fn a_killed_daemon_is_named_within_10_s(target: &Target) {
     let mut running = sandbox.mbuild(&format!("{BOTH} ctx")).start();
     running.until("waiting", 2);
     target.signal(node, Signal::KILL);
-    let ran = running.from_now().wait();
+    let ran = running.start_clock().wait();
     target.restart(node);
     ran.exits(5)
         .within(Duration::from_secs(10))
@@ -47,7 +47,7 @@ fn a_frozen_daemon_is_named_within_30_s(target: &Target) {
     let mut running = sandbox.mbuild(&format!("{BOTH} ctx")).start();
     running.until("waiting", 2);
     target.signal(arm, Signal::STOP);
-    let during = running.from_now().wait();
+    let during = running.start_clock().wait();
     sandbox.dockerfile("FROM BASE\nRUN true\n");
     let needed = sandbox.run(&format!("{BOTH} ctx"));
     let unneeded = sandbox.run("--platform linux/amd64 ctx");

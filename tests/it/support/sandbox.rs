@@ -220,11 +220,11 @@ impl Running {
     pub(crate) fn signal(&mut self, signal: Signal) -> &mut Self {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
-        self.from_now()
+        self.start_clock()
     }
 
     /// Lets the time that it takes count from here.
-    pub(crate) fn from_now(&mut self) -> &mut Self {
+    pub(crate) fn start_clock(&mut self) -> &mut Self {
         self.start = Instant::now();
         self
     }
