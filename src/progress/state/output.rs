@@ -96,9 +96,10 @@ impl Output {
         lines
     }
 
-    /// Says whether there has been any output.
-    pub fn is_empty(&self) -> bool {
-        self.tail.is_empty() && self.unfinished.iter().all(Option::is_none)
+    /// How many lines [`tail`](Self::tail) can return.
+    pub fn kept_lines(&self) -> usize {
+        let unfinished = self.unfinished.iter().flatten();
+        self.tail.len() + unfinished.filter(|line| !line.bytes.is_empty()).count()
     }
 
     fn finish(&mut self, slot: usize) -> Option<LogLine> {

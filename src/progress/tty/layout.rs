@@ -166,7 +166,7 @@ fn tails_wanted(sections: &[Section<'_>], step_rows: &[usize], look: Look) -> Ve
     });
     shown
         .map(|step| match step.outcome() {
-            Outcome::Running => step.output.tail(look.log_lines).len(),
+            Outcome::Running => step.output.kept_lines().min(look.log_lines),
             _ => 0,
         })
         .collect()
