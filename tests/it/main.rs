@@ -5,12 +5,14 @@
 mod builder_cli;
 mod buildkit_faults;
 mod dependencies;
+mod e2e_buildx;
 mod e2e_connection;
 mod e2e_context;
 mod e2e_daemon_lost;
 mod e2e_failure;
 mod e2e_flags;
 mod e2e_interrupt;
+mod e2e_local;
 mod e2e_loss;
 mod e2e_placement;
 mod e2e_push;
