@@ -69,6 +69,11 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the client's own configuration is at fault, so that nothing was lost.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Dial(DialError::Tls { source, .. }) if source.is_configuration())
+    }
+
     /// Finds out what a failed first question means.
     pub(super) fn from_answer(endpoint: String, status: &Status, line: &Line) -> Self {
         if let Some(known) = Self::from_opening(&endpoint, line) {

@@ -93,7 +93,8 @@ impl UnitError {
     /// Whether the daemon or the way to it was lost, so that another one might succeed.
     pub fn is_infrastructure(&self) -> bool {
         match self {
-            UnitError::Connect(_) | UnitError::Session(_) => true,
+            UnitError::Connect(error) => !error.is_configuration(),
+            UnitError::Session(_) => true,
             UnitError::Solve(error) => error.kind == SolveErrorKind::Lost,
             _ => false,
         }

@@ -118,7 +118,7 @@ fn unit_exit(error: &UnitError) -> Exit {
     match error {
         _ if error.is_infrastructure() => Exit::Infrastructure,
         UnitError::Solve(_) => Exit::BuildFailed,
-        UnitError::Driver(_) | UnitError::Lacks { .. } => Exit::Config,
+        UnitError::Connect(_) | UnitError::Driver(_) | UnitError::Lacks { .. } => Exit::Config,
         UnitError::Gateway(_) => Exit::Usage,
         UnitError::Write(_) => Exit::Publish,
         UnitError::Incomplete { .. } => Exit::Infrastructure,

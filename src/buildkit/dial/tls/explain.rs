@@ -93,6 +93,20 @@ pub enum TlsError {
 }
 
 impl TlsError {
+    /// Whether the client's own files or settings are at fault, whatever the daemon is like.
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::Read { .. }
+                | Self::NotPem { .. }
+                | Self::BadCertificate { .. }
+                | Self::EncryptedKey(_)
+                | Self::HalfPair(_)
+                | Self::KeyMismatch { .. }
+                | Self::ServerName(_)
+        )
+    }
+
     /// What the user can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
