@@ -1,10 +1,10 @@
-//! Makes buildkitds out of a Docker engine: listens as buildkitd does, on TCP with or without
-//! TLS, and carries each connection to the engine's upgraded stream.
+//! Makes buildkitds out of a Docker engine: listens as buildkitd does, on a unix socket or on
+//! TCP with or without TLS, and carries each connection to the engine's upgraded stream.
 //!
 //! So what only a buildkitd has, sessions inside `Control.Session` above all, is tested
 //! against a real daemon where there are engines only.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mbuild::buildkit::Connection;
@@ -15,7 +15,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::RootCertStore;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -23,7 +23,7 @@ type Authority = CertifiedIssuer<'static, KeyPair>;
 
 /// A running bridge; dropping it ends it.
 pub(crate) struct Bridge {
-    /// `tcp://127.0.0.1:port`
+    /// `tcp://127.0.0.1:port`, or `unix:///path`
     pub(crate) endpoint: Endpoint,
     /// The files a client needs; `None` without TLS.
     pub(crate) tls: Option<TlsFiles>,
@@ -37,8 +37,30 @@ impl Bridge {
         Self::listen(engine, None).await
     }
 
+    /// Listens on a unix socket.
+    pub(crate) async fn unix(engine: &Endpoint, path: &Path) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        let endpoint = format!("unix://{}", path.display()).parse().unwrap();
+        let engine: Arc<dyn Dial> = Arc::from(dialer(engine, None));
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let carry = carry(stream, Arc::clone(&engine));
+                tokio::spawn(stopped.clone().run_until_cancelled_owned(carry));
+            }
+        }));
+        Self::running(endpoint, stop)
+    }
+
     /// Listens with TLS and asks for a client's certificate.
     pub(crate) async fn mutual_tls(engine: &Endpoint) -> Self {
+        Self::mutual_tls_until(engine, 4096).await
+    }
+
+    /// The same with a certificate of the daemon's that expires in that year.
+    pub(crate) async fn mutual_tls_until(engine: &Endpoint, year: i32) -> Self {
         let authority = authority();
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| -> Option<PathBuf> {
@@ -46,14 +68,14 @@ impl Bridge {
             std::fs::write(&path, text).unwrap();
             Some(path)
         };
-        let (cert, key) = signed(&authority, "client");
+        let (cert, key) = signed(&authority, "client", 4096);
         let files = TlsFiles {
             ca: write("ca.pem", &authority.pem()),
             cert: write("cert.pem", &cert.pem()),
             key: write("key.pem", &key.serialize_pem()),
             server_name: Some("buildkitd".into()),
         };
-        let acceptor = TlsAcceptor::from(Arc::new(server_config(&authority)));
+        let acceptor = TlsAcceptor::from(Arc::new(server_config(&authority, year)));
         let mut bridge = Self::listen(engine, Some(acceptor)).await;
         bridge.tls = Some(files);
         bridge._folder = Some(folder);
@@ -85,6 +107,10 @@ impl Bridge {
                 tokio::spawn(stopped.clone().run_until_cancelled_owned(carry));
             }
         }));
+        Self::running(endpoint, stop)
+    }
+
+    fn running(endpoint: Endpoint, stop: CancellationToken) -> Self {
         Self {
             endpoint,
             tls: None,
@@ -110,19 +136,20 @@ fn authority() -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn signed(by: &Authority, name: &str) -> (rcgen::Certificate, KeyPair) {
+fn signed(by: &Authority, name: &str, until: i32) -> (rcgen::Certificate, KeyPair) {
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
     (params.signed_by(&key, by).unwrap(), key)
 }
 
-fn server_config(authority: &Authority) -> ServerConfig {
+fn server_config(authority: &Authority, until: i32) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(authority.der().clone()).unwrap();
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-    let (cert, key) = signed(authority, "buildkitd");
+    let (cert, key) = signed(authority, "buildkitd", until);
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

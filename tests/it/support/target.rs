@@ -24,6 +24,8 @@ pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) platforms: Vec<String>,
     pub(crate) endpoint: String,
+    /// Further lines of its table in the configuration.
+    pub(crate) more: String,
 }
 
 /// Makes a test of each case: `cases!(beside: one, two)`, or `cases!(alone: three)` for those
@@ -59,6 +61,7 @@ impl Target {
             name: arch.to_owned(),
             platforms: vec![format!("linux/{arch}")],
             endpoint: env.get(&arch.to_uppercase()).to_owned(),
+            more: String::new(),
         };
         Self {
             nodes: [node("amd64"), node("arm64")],
@@ -81,10 +84,11 @@ impl Target {
                 name,
                 platforms,
                 endpoint,
+                more,
             } = node;
             text += &format!(
                 "[[builders.farm.nodes]]\nname = \"{name}\"\nendpoint = \"{endpoint}\"\n\
-                 platforms = {platforms:?}\n"
+                 platforms = {platforms:?}\n{more}\n"
             );
         }
         text + &plain_http(&self.registry)
@@ -122,6 +126,14 @@ impl Node {
         let platforms = platforms.iter().map(|&platform| platform.into()).collect();
         Self {
             platforms,
+            ..self.clone()
+        }
+    }
+
+    /// The same node with further lines in its table.
+    pub(crate) fn with(&self, more: impl Into<String>) -> Self {
+        Self {
+            more: more.into(),
             ..self.clone()
         }
     }
