@@ -4,10 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, UnitLabel};
 use crate::plan::BuildPlan;
@@ -35,17 +33,14 @@ pub(super) async fn execute(
     around: Surroundings,
     events: tokio::sync::mpsc::UnboundedReceiver<Event>,
     renderer: Box<dyn Renderer>,
-) -> io::Result<Executed> {
+) -> Executed {
     let shown = progress::start(events, renderer, io::stderr());
     announce(&plan, &around.events);
     let interrupt = around.interrupt.clone();
     let mut work = tokio::spawn(async move { run::run(&request, &plan, &around).await });
     let outcome = tokio::select! {
         outcome = &mut work => Some(outcome),
-        () = interrupted()? => {
-            interrupt.cancel();
-            timeout(STOP_LIMIT, &mut work).await.ok()
-        }
+        () = interrupt.cancelled() => timeout(STOP_LIMIT, &mut work).await.ok(),
     };
     // Dropping the task is what closes the channel of a build that did not stop.
     work.abort();
@@ -59,17 +54,7 @@ pub(super) async fn execute(
         Some(Err(error)) => Some(Err(PrepareError::Task(error))),
         None => None,
     };
-    Ok(Executed { outcome, progress })
-}
-
-/// The channel of a build's events and the token that stops it.
-pub(super) fn channels() -> (
-    UnboundedSender<Event>,
-    tokio::sync::mpsc::UnboundedReceiver<Event>,
-    CancellationToken,
-) {
-    let (sender, receiver) = unbounded_channel();
-    (sender, receiver, CancellationToken::new())
+    Executed { outcome, progress }
 }
 
 fn announce(plan: &BuildPlan, events: &UnboundedSender<Event>) {
@@ -87,18 +72,4 @@ fn announce(plan: &BuildPlan, events: &UnboundedSender<Event>) {
     for warning in &plan.warnings {
         drop(events.send(Event::Warning(warning.clone())));
     }
-}
-
-/// Completes when the user or the system wants the program to end.
-fn interrupted() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    })
 }

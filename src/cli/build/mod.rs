@@ -6,6 +6,7 @@
 mod args;
 mod execute;
 mod finish;
+mod interrupt;
 mod metadata;
 mod place;
 mod resolve;
@@ -16,6 +17,8 @@ mod stdin;
 mod surroundings;
 
 use std::sync::Arc;
+
+use tokio::sync::mpsc::unbounded_channel;
 
 use crate::config::Settings;
 use crate::progress::{Display, LOG_LINES, Mode, choose, renderer};
@@ -32,7 +35,11 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     }
     let display = display(args, settings, app)?;
     let around = surroundings::Prepared::new(settings, app);
-    let source = source::find(&args.context, args.file.as_deref(), app)?;
+    let interrupt = interrupt::watch().map_err(|error| CliError::new(Exit::Internal, error))?;
+    let source = match source::find(&args.context, args.file.as_deref(), app, &interrupt) {
+        Err(_) if interrupt.is_cancelled() => return stopped(app),
+        found => found?,
+    };
     let mut request = resolve::resolve(
         args,
         &source,
@@ -44,7 +51,10 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         },
     )?;
     let secrets = secrets::resolve(&request.secrets, app)?;
-    let placed = place::place(&mut request, settings, app).await?;
+    let placed = tokio::select! {
+        placed = place::place(&mut request, settings, app) => placed?,
+        () = interrupt.cancelled() => return stopped(app),
+    };
     let builder = placed.builder.name.clone();
     if args.dry_run {
         return dry_run(args, &builder, &placed.plan, app);
@@ -56,7 +66,7 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         // What an earlier build left must not pass for this one's.
         drop(std::fs::remove_file(app.path(path)));
     }
-    let (events, received, interrupt) = execute::channels();
+    let (events, received) = unbounded_channel();
     app.notes.attach(&events);
     let surroundings = around.for_run(
         placed.builder,
@@ -68,10 +78,14 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     );
     let (request, plan) = (Arc::new(request), Arc::new(placed.plan));
     let renderer = renderer(display, log_lines(app));
-    let executed = execute::execute(request, plan, surroundings, received, renderer)
-        .await
-        .map_err(|error| CliError::new(Exit::Internal, error))?;
+    let executed = execute::execute(request, plan, surroundings, received, renderer).await;
     finish::finish(executed, &builder, args, display.mode, app)
+}
+
+/// Ends a build that was interrupted before it began.
+fn stopped(app: &App) -> CommandResult {
+    app.say("ERROR: interrupted; nothing was built\n");
+    Ok(Exit::Interrupted)
 }
 
 fn dry_run(

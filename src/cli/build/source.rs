@@ -5,10 +5,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::request::{BuildContext, Dockerfile};
 
 use super::super::app::App;
 use super::super::error::CliError;
+use super::super::exit::Exit;
+use super::interrupt::Stdin;
 use super::stdin::{self, Spooled, StdinKind};
 
 /// The name a Dockerfile has when none is given.
@@ -25,14 +29,19 @@ pub(super) struct Source {
     _spooled: Option<Spooled>,
 }
 
-/// Finds both; reads stdin to its end when one of them is `-`.
-pub(super) fn find(context: &str, file: Option<&str>, app: &App) -> Result<Source, CliError> {
+/// Finds both; reads stdin to its end, or to an interruption, when one of them is `-`.
+pub(super) fn find(
+    context: &str,
+    file: Option<&str>,
+    app: &App,
+    interrupt: &CancellationToken,
+) -> Result<Source, CliError> {
     let file = file.filter(|file| !file.is_empty());
     match (context, file) {
         ("-", Some("-")) => Err(CliError::usage(
             "the context and the Dockerfile cannot both come on stdin",
         )),
-        ("-", file) => context_on_stdin(file, app),
+        ("-", file) => context_on_stdin(file, app, interrupt),
         (remote, _) if is_remote(remote) => Err(CliError::usage(format!(
             "the context {remote} is a URL, which is not supported yet"
         ))
@@ -43,7 +52,7 @@ pub(super) fn find(context: &str, file: Option<&str>, app: &App) -> Result<Sourc
         .hint("download it first, or pipe it in with -f -")),
         (directory, Some("-")) => {
             let context = BuildContext::Directory(self::directory(directory, app)?);
-            let spooled = read_stdin(app)?;
+            let spooled = read_stdin(app, interrupt)?;
             if spooled.kind == StdinKind::Archive {
                 return Err(CliError::usage("-f -: stdin holds a tar, not a Dockerfile"));
             }
@@ -64,8 +73,12 @@ pub(super) fn find(context: &str, file: Option<&str>, app: &App) -> Result<Sourc
     }
 }
 
-fn context_on_stdin(file: Option<&str>, app: &App) -> Result<Source, CliError> {
-    let spooled = read_stdin(app)?;
+fn context_on_stdin(
+    file: Option<&str>,
+    app: &App,
+    interrupt: &CancellationToken,
+) -> Result<Source, CliError> {
+    let spooled = read_stdin(app, interrupt)?;
     match (spooled.kind, file) {
         (StdinKind::Dockerfile, None) => Ok(with_spooled(BuildContext::Empty, spooled)),
         (StdinKind::Dockerfile, Some(file)) => Err(CliError::usage(format!(
@@ -79,7 +92,7 @@ fn context_on_stdin(file: Option<&str>, app: &App) -> Result<Source, CliError> {
     }
 }
 
-fn read_stdin(app: &App) -> Result<Spooled, CliError> {
+fn read_stdin(app: &App, interrupt: &CancellationToken) -> Result<Spooled, CliError> {
     if app.stdin_is_terminal {
         return Err(CliError::usage(
             "stdin is a terminal: pipe a Dockerfile or a tar into it",
@@ -88,7 +101,8 @@ fn read_stdin(app: &App) -> Result<Spooled, CliError> {
     let temp = app
         .var("TMPDIR")
         .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-    stdin::spool(io::stdin().lock(), &temp).map_err(CliError::usage)
+    let stdin = Stdin::open(interrupt).map_err(|error| CliError::new(Exit::Internal, error))?;
+    stdin::spool(stdin, &temp).map_err(CliError::usage)
 }
 
 fn with_spooled(context: BuildContext, spooled: Spooled) -> Source {
