@@ -3,7 +3,6 @@
 //!
 //! The environment has Docker engines, so bridges and stand-in programs make the other kinds.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use mbuild::buildkit::dial::TlsFiles;
@@ -103,15 +102,6 @@ fn a_unix_socket_reaches_a_daemon(target: &Target) {
     check(target, &nodes, |_, mbuild| mbuild);
 }
 
-/// Writes a program that stands for another one, and the path on which it is found first.
-fn stand_in(sandbox: &Sandbox, name: &str, script: &str) -> String {
-    sandbox.write(&format!("bin/{name}"), format!("#!/bin/sh\n{script}\n"));
-    let path = sandbox.path(format!("bin/{name}"));
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
-    let bin = sandbox.path("bin").display().to_string();
-    format!("{bin}:{}", std::env::var("PATH").unwrap())
-}
-
 /// `mbuild dial-stdio` plays the `buildctl dial-stdio` of the other side.
 fn ssh_and_containers_reach_a_daemon(target: &Target) {
     let [amd, arm] = &target.nodes;
@@ -131,8 +121,8 @@ fn ssh_and_containers_reach_a_daemon(target: &Target) {
         )
     };
     check(target, &nodes, |sandbox, mbuild| {
-        stand_in(sandbox, "docker", &tunnel("arm64"));
-        let path = stand_in(sandbox, "ssh", &tunnel("amd64"));
+        sandbox.stand_in("docker", &tunnel("arm64"));
+        let path = sandbox.stand_in("ssh", &tunnel("amd64"));
         mbuild.env("PATH", path)
     });
     let log = far.read("log");
@@ -157,7 +147,7 @@ fn ssh_reaches_a_docker_engine(target: &Target) {
     }
     script += &format!("esac; done\nexec {docker} system dial-stdio");
     check(target, &nodes, |sandbox, mbuild| {
-        mbuild.env("PATH", stand_in(sandbox, "ssh", &script))
+        mbuild.env("PATH", sandbox.stand_in("ssh", &script))
     });
 }
 
@@ -219,7 +209,7 @@ fn a_program_that_fails_is_quoted(target: &Target) {
     let sandbox = Sandbox::with_config(target, &target.config_of(&[node]));
     sandbox.dockerfile("FROM BASE\n");
     let script = "echo 'Host key verification failed.' >&2; exit 255";
-    let path = stand_in(&sandbox, "ssh", script);
+    let path = sandbox.stand_in("ssh", script);
     sandbox
         .mbuild("--platform linux/amd64 -o type=cacheonly ctx")
         .env("PATH", path)

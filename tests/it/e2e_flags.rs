@@ -8,7 +8,9 @@ const BOTH: &str = "--platform linux/amd64,linux/arm64";
 
 cases!(beside:
     flags_change_what_steps_see,
-    a_step_without_network_has_none,
+    the_network_of_steps_is_none_or_the_hosts,
+    a_dockerfile_may_lie_outside_the_context,
+    an_engine_keeps_the_image_when_nothing_else_is_asked_for,
     a_target_ends_the_build_there,
     no_cache_runs_every_step_again,
     a_no_cache_filter_runs_one_stage_again,
@@ -77,15 +79,42 @@ RUN df -k /dev/shm | tail -n 1 >/shm
     }
 }
 
-fn a_step_without_network_has_none(target: &Target) {
+fn the_network_of_steps_is_none_or_the_hosts(target: &Target) {
     let sandbox = Sandbox::new(target);
-    sandbox.dockerfile(
-        "FROM BASE\nRUN tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' >/devices\n",
-    );
-    let (hub, images) = built(target, &sandbox, "--network none");
-    for image in &images {
-        let devices = file(&hub, image, "devices");
-        assert!(!devices.contains("eth"), "{devices}");
+    sandbox.dockerfile("FROM BASE\nRUN cut -d: -f1 /proc/net/dev >/devices\n");
+    for (mode, reaches) in [("none", false), ("host", true)] {
+        let (hub, images) = built(target, &sandbox, &format!("--network {mode}"));
+        for image in &images {
+            let devices = file(&hub, image, "devices");
+            assert_eq!(devices.contains("eth"), reaches, "{mode}: {devices}");
+        }
+    }
+}
+
+fn a_dockerfile_may_lie_outside_the_context(target: &Target) {
+    let sandbox = Sandbox::new(target);
+    sandbox.write("ctx/file", "of the context");
+    let dockerfile = sandbox.with_base("FROM BASE\nCOPY file /copy\n");
+    sandbox.write("elsewhere/My.Dockerfile", dockerfile);
+    let (hub, images) = built(target, &sandbox, "-f elsewhere/My.Dockerfile");
+    assert_eq!(file(&hub, &images[1], "copy"), "of the context");
+}
+
+/// As `docker build` does.
+fn an_engine_keeps_the_image_when_nothing_else_is_asked_for(target: &Target) {
+    let (Some(docker), sandbox) = (target.find("DOCKER"), Sandbox::new(target)) else {
+        return;
+    };
+    sandbox.dockerfile("FROM BASE\nRUN uname -m >/machine\n");
+    let name = format!("e2e-kept-{}", fresh());
+    sandbox.run(&format!("{BOTH} -t {name}:1 ctx")).exits(0);
+    for node in &target.nodes {
+        let host = node.endpoint.trim_start_matches("docker+");
+        let mut command = std::process::Command::new(docker);
+        command
+            .env("DOCKER_HOST", host)
+            .args(["image", "rm", &format!("{name}:1")]);
+        assert!(command.output().unwrap().status.success(), "{node:?}");
     }
 }
 

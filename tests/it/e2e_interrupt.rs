@@ -1,5 +1,6 @@
 //! The user or the system stops a build: it is over here and on the daemons.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -14,6 +15,8 @@ const STEP_LIMIT: Duration = Duration::from_secs(3);
 cases!(beside:
     ctrl_c_ends_the_build_here_and_on_the_daemons,
     a_system_that_shuts_down_ends_it_too,
+    ctrl_c_is_heard_before_the_build_starts,
+    ctrl_c_is_heard_while_stdin_is_read,
 );
 
 fn ctrl_c_ends_the_build_here_and_on_the_daemons(target: &Target) {
@@ -62,4 +65,35 @@ fn steps(text: &str) -> usize {
         .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
         .filter(|line| String::from_utf8_lossy(line).contains(text))
         .count()
+}
+
+/// A daemon that accepts connections and says nothing is asked for its platforms; what came on
+/// stdin is kept meanwhile.
+fn ctrl_c_is_heard_before_the_build_starts(target: &Target) {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", silent.local_addr().unwrap());
+    let node = target.nodes[0].at(endpoint).with_platforms(&[]);
+    let config = target.config_of(&[node]).replace("platforms = []\n", "");
+    let sandbox = Sandbox::with_config(target, &config);
+    let mut running = sandbox.mbuild("-").stdin("FROM scratch\n").start();
+    let _connection = silent.accept().unwrap();
+    running
+        .signal(Signal::INT)
+        .wait()
+        .exits(130)
+        .within(Duration::from_secs(2));
+}
+
+fn ctrl_c_is_heard_while_stdin_is_read(target: &Target) {
+    let sandbox = Sandbox::new(target);
+    let (read, write) = std::io::pipe().unwrap();
+    let mut running = sandbox.mbuild("-").stdin_from(read).start();
+    (&write).write_all(&[b'#'; 100_000]).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    running
+        .signal(Signal::INT)
+        .wait()
+        .exits(130)
+        .within(Duration::from_secs(2));
+    drop(write);
 }

@@ -20,6 +20,8 @@ cases!(beside:
     an_unknown_registry_is_spoken_to_over_tls,
     of_two_tags_the_one_that_fails_is_told_from_the_one_that_moved,
     a_registry_that_fails_while_images_are_checked_moves_no_tag,
+    a_login_serves_the_daemons_and_us_and_is_not_told,
+    ctrl_c_is_heard_while_a_registry_hangs,
 );
 
 /// A registry on this machine that the daemons reach too, and a sandbox that knows it.
@@ -134,4 +136,41 @@ fn a_registry_that_fails_while_images_are_checked_moves_no_tag(target: &Target) 
         .exits(4)
         .says(&["nothing was published"]);
     assert_eq!(registry.tag("app", "1"), None);
+}
+
+/// The user is `ann`, the password `pw`; both ways in which a registry asks for them.
+fn a_login_serves_the_daemons_and_us_and_is_not_told(target: &Target) {
+    for auth in [Auth::Basic, Auth::Bearer] {
+        let faulty = Faulty::new(target, auth);
+        let (registry, name) = (&faulty.registry, faulty.name());
+        let login = "YW5uOnB3";
+        faulty.sandbox.write(
+            "home/.docker/config.json",
+            format!(
+                r#"{{"auths": {{"{}": {{"auth": "{login}"}}}}}}"#,
+                registry.host()
+            ),
+        );
+        faulty
+            .sandbox
+            .run(&format!("-v {BOTH} -t {name}:1 --push ctx"))
+            .exits(0)
+            .says_not(&[login, "ann:pw", "Basic ", "Bearer "]);
+        assert!(registry.tag("app", "1").is_some());
+    }
+}
+
+fn ctrl_c_is_heard_while_a_registry_hangs(target: &Target) {
+    let faulty = Faulty::new(target, Auth::Open);
+    let (registry, name) = (&faulty.registry, faulty.name());
+    let hang = Act::Wait(Duration::from_secs(60));
+    registry.fault(&Method::PUT, "/manifests/1", usize::MAX, hang);
+    let line = format!("{BOTH} -t {name}:1 --push ctx");
+    let mut running = faulty.sandbox.mbuild(&line).start();
+    running
+        .until("tagging", 1)
+        .signal(rustix::process::Signal::INT)
+        .wait()
+        .exits(130)
+        .within(Duration::from_secs(2));
 }

@@ -17,6 +17,7 @@ mod e2e_local;
 mod e2e_loss;
 mod e2e_placement;
 mod e2e_push;
+mod e2e_readme;
 mod e2e_registry;
 mod e2e_report;
 mod e2e_secrets;

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{PipeReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -82,6 +83,15 @@ impl Sandbox {
         serde_json::from_str(&self.read(relative)).unwrap()
     }
 
+    /// Writes a program that stands for another one; gives the `PATH` on which it is found.
+    pub(crate) fn stand_in(&self, name: &str, script: &str) -> String {
+        self.write(&format!("bin/{name}"), format!("#!/bin/sh\n{script}\n"));
+        let path = self.path(format!("bin/{name}"));
+        fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+        let bin = self.path("bin").display().to_string();
+        format!("{bin}:{}", std::env::var("PATH").unwrap())
+    }
+
     /// A run of `mbuild` with these words, which are split at spaces.
     pub(crate) fn mbuild(&self, line: &str) -> Mbuild {
         let words = line.split_whitespace().map(str::to_owned);
@@ -95,6 +105,7 @@ impl Sandbox {
             cwd: self.dir.path().to_owned(),
             tmp: self.path("tmp"),
             stdin: None,
+            pipe: None,
         }
     }
 
@@ -111,6 +122,7 @@ pub(crate) struct Mbuild {
     cwd: PathBuf,
     tmp: PathBuf,
     stdin: Option<Vec<u8>>,
+    pipe: Option<PipeReader>,
 }
 
 impl Mbuild {
@@ -135,6 +147,12 @@ impl Mbuild {
         self
     }
 
+    /// Reads stdin from a pipe whose other end the test keeps.
+    pub(crate) fn stdin_from(mut self, pipe: PipeReader) -> Self {
+        self.pipe = Some(pipe);
+        self
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(self) -> Ran {
         self.start().wait()
@@ -145,9 +163,10 @@ impl Mbuild {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mbuild"));
         command.args(&self.words).current_dir(&self.cwd);
         command.env_clear().envs(&self.env);
-        let stdin = match self.stdin {
-            Some(_) => Stdio::piped(),
-            None => Stdio::null(),
+        let stdin = match (&self.stdin, self.pipe) {
+            (Some(_), _) => Stdio::piped(),
+            (None, Some(pipe)) => pipe.into(),
+            (None, None) => Stdio::null(),
         };
         let piped = command.stdin(stdin).stdout(Stdio::piped());
         let mut child = piped.stderr(Stdio::piped()).spawn().unwrap();
