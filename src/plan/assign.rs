@@ -1,4 +1,5 @@
-//! Which node builds which platform: native first, the freest of several.
+//! Which node builds which platform: native first, the freest of several; platforms with the
+//! smallest choice choose first.
 //!
 //! Pure: it sees only [`NodeInfo`]. What counts as native: the configured platforms of a
 //! node; else those of its daemon that are variants of the daemon's first platform's
@@ -45,7 +46,7 @@ impl MatchKind {
 /// Gives every platform to a node.
 ///
 /// No platform asked for means the first node's own. A platform that no node runs is an
-/// error that says what each node offers.
+/// error that says what each node offers. The answer is in the order of the request.
 pub fn assign(
     requested: &[Platform],
     nodes: &[NodeInfo],
@@ -56,19 +57,28 @@ pub fn assign(
         given => distinct(given),
     };
     let mut running: Vec<usize> = nodes.iter().map(|node| node.running).collect();
+    // A platform with many nodes must not take the only place of one with few.
+    let mut order: Vec<usize> = (0..platforms.len()).collect();
+    order.sort_by_key(|&position| choices(&platforms[position], nodes, allow_emulation));
     let mut assignments = Vec::with_capacity(platforms.len());
-    for platform in platforms {
+    for position in order {
+        let platform = platforms[position].clone();
         let Some((node, match_kind)) = choose(&platform, nodes, &running, allow_emulation) else {
             return Err(PlanError::no_node(platform, nodes));
         };
         running[node] += 1;
-        assignments.push(Assignment {
+        let assignment = Assignment {
             platform,
             node,
             match_kind,
-        });
+        };
+        assignments.push((position, assignment));
     }
-    Ok(assignments)
+    assignments.sort_by_key(|(position, _)| *position);
+    Ok(assignments
+        .into_iter()
+        .map(|(_, assignment)| assignment)
+        .collect())
 }
 
 /// Names the nodes whose daemons have to be asked before a plan can be made.
@@ -110,6 +120,16 @@ pub fn suits(node: &NodeInfo, platform: &Platform) -> Option<MatchKind> {
             .then_some(MatchKind::Emulated),
     };
     configured.or(reported)
+}
+
+/// Counts the nodes that are in question for a platform: emulating ones only without another.
+fn choices(platform: &Platform, nodes: &[NodeInfo], allow_emulation: bool) -> usize {
+    let kinds = || nodes.iter().filter_map(|node| suits(node, platform));
+    let native = kinds().filter(|kind| *kind != MatchKind::Emulated).count();
+    match native {
+        0 if allow_emulation => kinds().count(),
+        native => native,
+    }
 }
 
 fn choose(
@@ -354,6 +374,36 @@ mod tests {
             &[busy, one],
             false,
             &["linux/amd64 one native"],
+        );
+    }
+
+    #[test]
+    fn a_platform_with_one_node_chooses_before_one_with_several() {
+        let slot = |node| NodeInfo {
+            slots: Some(1),
+            ..node
+        };
+        let nodes = [
+            slot(configured("s1", "linux/amd64 linux/386")),
+            slot(configured("s2", "linux/amd64")),
+        ];
+        check(
+            "linux/amd64 linux/386",
+            &nodes,
+            false,
+            &["linux/amd64 s2 native", "linux/386 s1 native"],
+        );
+        // A node that would emulate is no choice while a native one lives.
+        let nodes = [slot(asked("x", AMD)), slot(asked("a", ARM))];
+        check(
+            "linux/amd64 linux/arm64 linux/arm/v7",
+            &nodes,
+            true,
+            &[
+                "linux/amd64 x native",
+                "linux/arm64 a native",
+                "linux/arm/v7 a emulated",
+            ],
         );
     }
 
