@@ -14,7 +14,6 @@ mod e2e_failure;
 mod e2e_flags;
 mod e2e_interrupt;
 mod e2e_local;
-mod e2e_loss;
 mod e2e_placement;
 mod e2e_push;
 mod e2e_readme;
