@@ -136,7 +136,9 @@ fn list(root: &Path, exclude: Vec<Vec<u8>>) -> Result<Listing, TreeError> {
 fn table(listing: &Listing) -> String {
     let mut text = String::new();
     for row in &listing.files {
-        let _ = writeln!(text, "{} {:>12} {}", row.mode, row.size, row.path);
+        // A name may hold anything, escape sequences included.
+        let path: String = row.path.chars().flat_map(shown).collect();
+        let _ = writeln!(text, "{} {:>12} {path}", row.mode, row.size);
     }
     let _ = writeln!(
         text,
@@ -149,6 +151,13 @@ fn table(listing: &Listing) -> String {
         )
     );
     text
+}
+
+/// A character of a name as it is safe to print.
+fn shown(c: char) -> impl Iterator<Item = char> {
+    let escaped = c.is_control().then(|| c.escape_default());
+    let plain = (!c.is_control()).then_some(c);
+    escaped.into_iter().flatten().chain(plain)
 }
 
 /// A mode as `ls -l` prints it, from Go's bits.

@@ -11,7 +11,7 @@ pub enum Exit {
     Usage = 2,
     /// The configuration or the builder is wrong, or no node builds a platform.
     Config = 3,
-    /// It was built, but not every name was published.
+    /// The result could not be delivered: to a registry, under a name, or to a destination.
     Publish = 4,
     /// A daemon, its node or the way to it was lost.
     Infrastructure = 5,

@@ -124,6 +124,10 @@ impl Output<'_> {
                 return Err(self.error(&format!("mode={mode} is neither copy nor delete")));
             }
         };
+        self.only_keys(
+            &attrs,
+            &["platform-split", "attestation-prefix", "source-date-epoch"],
+        )?;
         let split = match attrs.remove("platform-split") {
             None => self.platforms > 1,
             Some(value) => self.boolean("platform-split", &value)?,
@@ -264,6 +268,21 @@ impl Output<'_> {
         Template {
             export,
             annotations: Annotations::default(),
+        }
+    }
+
+    /// Refuses keys that the daemon would pass over without a word.
+    fn only_keys(
+        &self,
+        attrs: &BTreeMap<String, String>,
+        allowed: &[&str],
+    ) -> Result<(), PlanError> {
+        match attrs.keys().find(|key| !allowed.contains(&key.as_str())) {
+            None => Ok(()),
+            Some(key) => Err(self.error(&format!(
+                "unknown key `{key}`, expected one of: dest, mode, {}",
+                allowed.join(", ")
+            ))),
         }
     }
 

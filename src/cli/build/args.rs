@@ -9,6 +9,8 @@ use clap::Args;
 
 /// Build an image, or files, for one or several platforms
 #[derive(Debug, Clone, Default, Args)]
+// As buildx: of a flag given twice the last one counts.
+#[command(args_override_self = true)]
 pub struct BuildArgs {
     /// Directory to build from, or `-` for a tar or a Dockerfile on stdin
     #[arg(value_name = "CONTEXT", default_value = ".", hide_default_value = true)]
@@ -103,20 +105,23 @@ pub struct BuildArgs {
         value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
     pub allow_emulation: bool,
     /// Let the other platforms finish when one fails
-    #[arg(long, help_heading = "How it runs")]
+    #[arg(long, help_heading = "How it runs", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_default_value = true,
+        value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
     pub keep_going: bool,
     /// Print which node would build what, and do nothing
-    #[arg(long, help_heading = "How it runs")]
+    #[arg(long, help_heading = "How it runs", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_default_value = true,
+        value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
     pub dry_run: bool,
-    /// Form of the plan that --dry-run prints: text or json
+    /// Form of the plan that --dry-run prints: text or json [default: text]
     #[arg(
         long,
         value_name = "FORM",
-        default_value = "text",
-        hide_default_value = true,
+        requires = "dry_run",
         help_heading = "How it runs"
     )]
-    pub format: String,
+    pub format: Option<String>,
     /// Progress: auto, tty, plain, quiet, none or rawjson
     #[arg(long, value_name = "MODE", help_heading = "How it runs")]
     pub progress: Option<String>,
@@ -126,9 +131,69 @@ pub struct BuildArgs {
         value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
     pub quiet: bool,
 
+    /// Annotation of the image: [TYPE[PLATFORM]:]KEY=VALUE
+    #[arg(long, value_name = "SPEC", help_heading = "What to build")]
+    pub annotation: Vec<String>,
+
     /// What buildx accepts and ignores
     #[command(flatten)]
     pub ignored: IgnoredArgs,
+    /// What buildx has and mbuild has not yet
+    #[command(flatten)]
+    pub missing: MissingArgs,
+}
+
+/// Flags of buildx that are not there yet: each is refused by its own name, but for a value
+/// that asks for what happens anyway.
+#[derive(Debug, Clone, Default, Args)]
+pub struct MissingArgs {
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    provenance: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    sbom: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    load: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    check: Option<String>,
+    #[arg(long, hide = true)]
+    call: Option<String>,
+    #[arg(long, hide = true)]
+    attest: Vec<String>,
+    #[arg(long, hide = true)]
+    ssh: Vec<String>,
+    #[arg(long, hide = true)]
+    cache_from: Vec<String>,
+    #[arg(long, hide = true)]
+    cache_to: Vec<String>,
+    #[arg(long, hide = true)]
+    build_context: Vec<String>,
+}
+
+impl MissingArgs {
+    /// The first flag that asks for something that is not there; `None` if none does.
+    pub(super) fn asked(&self) -> Option<&'static str> {
+        let wants = |flag: &Option<String>| {
+            flag.as_deref()
+                .is_some_and(|text| crate::attrs::parse_bool(text) != Some(false))
+        };
+        [
+            (wants(&self.provenance), "--provenance"),
+            (wants(&self.sbom), "--sbom"),
+            (wants(&self.load), "--load"),
+            (wants(&self.check), "--check"),
+            (
+                self.call.as_deref().is_some_and(|call| call != "build"),
+                "--call",
+            ),
+            (!self.attest.is_empty(), "--attest"),
+            (!self.ssh.is_empty(), "--ssh"),
+            (!self.cache_from.is_empty(), "--cache-from"),
+            (!self.cache_to.is_empty(), "--cache-to"),
+            (!self.build_context.is_empty(), "--build-context"),
+        ]
+        .into_iter()
+        .find_map(|(asked, name)| asked.then_some(name))
+    }
 }
 
 /// Flags that buildx hides and ignores; each is accepted with a warning.

@@ -1,9 +1,6 @@
 //! What the user is left with: errors with their causes, files with digests, one line on
 //! stdout, and the exit code.
 
-use std::error::Error;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::Value;
@@ -19,6 +16,7 @@ use super::super::error::{CliError, CommandResult, chain};
 use super::super::exit::Exit;
 use super::args::BuildArgs;
 use super::execute::Executed;
+use super::files;
 use super::metadata::{Image, metadata};
 
 /// Reports what came of the build, and returns the exit code.
@@ -35,10 +33,6 @@ pub(super) fn finish(
         Some(Err(error)) => return Err(prepare_error(error)),
     };
     let progress = &executed.progress;
-    if let Some(path) = &args.metadata_file {
-        let json = metadata(builder, &outcome, progress);
-        write_json(&app.path(path), &json)?;
-    }
     let mut exits = Vec::new();
     for (unit, error) in outcome.failures() {
         app.say(&unit_failure(unit, error, progress));
@@ -50,11 +44,18 @@ pub(super) fn finish(
     if outcome.interrupted {
         exits.push(interrupted(app));
     }
-    let exit = Exit::worst(exits);
-    if exit == Exit::Done {
+    if Exit::worst(exits.iter().copied()) == Exit::Done {
         hand_out(&outcome, args, mode, app)?;
     }
-    Ok(exit)
+    // After all else: a file that cannot be written must not hide what happened.
+    if let Some(path) = &args.metadata_file {
+        let json = metadata(builder, &outcome, progress);
+        if let Err(error) = write_json(&app.path(path), &json) {
+            app.say(&error.render());
+            exits.push(error.exit);
+        }
+    }
+    Ok(Exit::worst(exits))
 }
 
 /// The digest to whom it was promised: the file, and stdout.
@@ -69,7 +70,7 @@ fn hand_out(
     };
     if let Some(path) = &args.iidfile {
         let id = image.config.as_ref().unwrap_or(&image.digest);
-        write_atomically(&app.path(path), id.as_bytes())?;
+        files::write(&app.path(path), id.as_bytes())?;
     }
     if mode == Mode::Quiet {
         let line = format!("{}\n", image.digest);
@@ -175,33 +176,5 @@ fn report_delivery(delivered: &Result<Delivered, DeliverError>, app: &App) -> Op
 fn write_json(path: &Path, json: &Value) -> Result<(), CliError> {
     let text =
         serde_json::to_string_pretty(json).map_err(|error| CliError::new(Exit::Internal, error))?;
-    write_atomically(path, format!("{text}\n").as_bytes())
-}
-
-/// Writes the file whole or not at all.
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let failed = |source: std::io::Error| {
-        let error = NotWritten {
-            path: path.to_owned(),
-            source: Box::new(source),
-        };
-        CliError::new(Exit::Publish, error)
-    };
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        // As any file the user makes: the umask takes away from this.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(dir)
-        .map_err(failed)?;
-    std::io::Write::write_all(&mut file, bytes).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
-}
-
-/// A file of the command line that was not written.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write {}", path.display())]
-struct NotWritten {
-    path: std::path::PathBuf,
-    source: Box<dyn Error + Send + Sync>,
+    files::write(path, format!("{text}\n").as_bytes())
 }

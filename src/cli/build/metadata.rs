@@ -70,10 +70,8 @@ impl Image {
                 names: (!names.is_empty()).then(|| names.join(",")),
             });
         }
-        if !outcome.is_built() {
-            return None;
-        }
-        let keys = &outcome.units.first()?.result.as_ref().ok()?.response;
+        // Several nodes that keep their own image each have no image in common.
+        let keys = single.filter(|_| outcome.is_built())?;
         Some(Image {
             digest: keys.get("containerimage.digest")?.clone(),
             config,

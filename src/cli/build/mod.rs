@@ -5,6 +5,7 @@
 
 mod args;
 mod execute;
+mod files;
 mod finish;
 mod interrupt;
 mod metadata;
@@ -33,7 +34,11 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     for flag in args.ignored.given() {
         app.warn(&format!("{flag} does nothing: BuildKit has no such option"));
     }
+    if let Some(flag) = args.missing.asked() {
+        return Err(CliError::usage(format!("{flag} is not supported yet")));
+    }
     let display = display(args, settings, app)?;
+    files::check(args, app)?;
     let around = surroundings::Prepared::new(settings, app);
     let interrupt = interrupt::watch().map_err(|error| CliError::new(Exit::Internal, error))?;
     let source = match source::find(&args.context, args.file.as_deref(), app, &interrupt) {
@@ -45,7 +50,7 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         &source,
         &resolve::Surroundings {
             app,
-            proxies: around.proxies(settings).await?.as_ref(),
+            proxies: around.proxies().await.as_ref(),
             platforms: &settings.build.platforms,
             allow_emulation: settings.allow_emulation == Some(true),
         },
@@ -59,12 +64,16 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     if args.dry_run {
         return dry_run(args, &builder, &placed.plan, app);
     }
-    if matches!(display.mode, Mode::Tty | Mode::Plain) {
-        app.say(&show::text(&builder, &placed.plan));
+    if args.iidfile.is_some() && !request.outputs.iter().any(resolve::makes_image) {
+        return Err(CliError::usage(
+            "--iidfile needs an image, and none of the outputs makes one",
+        ));
     }
-    if let Some(path) = &args.iidfile {
-        // What an earlier build left must not pass for this one's.
-        drop(std::fs::remove_file(app.path(path)));
+    match display.mode {
+        Mode::Tty | Mode::Plain => app.say(&show::text(&builder, &placed.plan)),
+        // No progress shows them.
+        Mode::Quiet | Mode::None => placed.plan.warnings.iter().for_each(|text| app.warn(text)),
+        _ => {}
     }
     let (events, received) = unbounded_channel();
     app.notes.attach(&events);
@@ -96,7 +105,7 @@ fn dry_run(
 ) -> CommandResult {
     let internal =
         |error: Box<dyn std::error::Error + Send + Sync>| CliError::new(Exit::Internal, error);
-    let text = match args.format.as_str() {
+    let text = match args.format.as_deref().unwrap_or("text") {
         "text" => show::text(builder, plan),
         "json" => show::json(builder, plan).map_err(|error| internal(error.into()))?,
         other => {

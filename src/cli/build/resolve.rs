@@ -9,8 +9,8 @@ use crate::credentials::ProxySettings;
 use crate::platform::Platform;
 use crate::reference::ImageRef;
 use crate::request::{
-    BuildRequest, Entitlement, FrontendOptions, HostEntry, Network, NoCache, OutputDest,
-    OutputKind, OutputSpec, SecretSpec, Ulimit, limits, parse_platforms,
+    AnnotationSpec, BuildRequest, Entitlement, FrontendOptions, HostEntry, Network, NoCache,
+    OutputDest, OutputKind, OutputSpec, SecretSpec, Ulimit, limits, parse_platforms,
 };
 
 use super::super::app::App;
@@ -36,12 +36,8 @@ pub(super) fn resolve(
     source: &Source,
     around: &Surroundings<'_>,
 ) -> Result<BuildRequest, CliError> {
-    let outputs = outputs(args, around.app)?;
-    if args.iidfile.is_some() && outputs.iter().any(has_no_image) {
-        return Err(CliError::usage(
-            "--iidfile needs an image, and an output of type local or tar makes none",
-        ));
-    }
+    let mut outputs = outputs(args, around.app)?;
+    annotate(&mut outputs, &args.annotation)?;
     Ok(BuildRequest {
         context: source.context.clone(),
         dockerfile: source.dockerfile.clone(),
@@ -63,8 +59,26 @@ pub(super) fn resolve(
     })
 }
 
-fn has_no_image(output: &OutputSpec) -> bool {
-    matches!(output.kind, OutputKind::Local | OutputKind::Tar)
+/// Whether an output makes an image, which has a digest.
+pub(super) fn makes_image(output: &OutputSpec) -> bool {
+    use OutputKind::{Docker, Image, Oci, Registry};
+    matches!(output.kind, Image | Registry | Oci | Docker)
+}
+
+/// Puts the annotations on every output that makes an image.
+fn annotate(outputs: &mut [OutputSpec], values: &[String]) -> Result<(), CliError> {
+    let annotations: Vec<AnnotationSpec> = each(values, AnnotationSpec::parse)?
+        .into_iter()
+        .flatten()
+        .collect();
+    for output in outputs.iter_mut().filter(|output| makes_image(output)) {
+        for annotation in &annotations {
+            output
+                .attrs
+                .insert(annotation.attr_name(), annotation.value.clone());
+        }
+    }
+    Ok(())
 }
 
 fn platforms(args: &BuildArgs, around: &Surroundings<'_>) -> Result<Vec<Platform>, CliError> {

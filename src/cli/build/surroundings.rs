@@ -19,7 +19,7 @@ use crate::request::{BuildContext, BuildRequest};
 use crate::run::{self, RegistryTokens};
 
 use super::super::app::App;
-use super::super::error::CliError;
+use super::super::error::chain;
 
 /// The file in the state directory that holds this machine's own part of context keys.
 const KEY_FILE: &str = "context-key";
@@ -56,18 +56,18 @@ impl<'a> Prepared<'a> {
     }
 
     /// The proxies that docker's configuration gives to builds.
-    pub(super) async fn proxies(
-        &self,
-        _settings: &Settings,
-    ) -> Result<Option<ProxySettings>, CliError> {
-        let config = self.credentials.docker_config().await.map_err(|error| {
-            let advice = error.advice();
-            advice
-                .into_iter()
-                .fold(CliError::config(error), CliError::hint)
-        })?;
+    ///
+    /// A configuration that cannot be read is a warning: whoever needs a login from it gets
+    /// the error then.
+    pub(super) async fn proxies(&self) -> Option<ProxySettings> {
         let daemon = self.app.var("DOCKER_HOST").unwrap_or_default();
-        Ok(config.proxies(daemon).cloned())
+        match self.credentials.docker_config().await {
+            Ok(config) => config.proxies(daemon).cloned(),
+            Err(error) => {
+                self.app.warn(&chain(&error));
+                None
+            }
+        }
     }
 
     /// Everything that `run` wants.
