@@ -44,6 +44,14 @@ pub(super) fn plan_outputs(
             request,
             platforms,
         };
+        let stored = matches!(spec.kind, OutputKind::Image) && !spec.pushes().unwrap_or(true);
+        if stored && platforms > 1 {
+            planned.warnings.push(
+                "type=image without push: each node keeps the image of its own platform, and no \
+                 index of them is made"
+                    .to_owned(),
+            );
+        }
         let (template, step) =
             match &spec.kind {
                 OutputKind::Cacheonly => continue,
