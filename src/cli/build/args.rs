@@ -255,3 +255,63 @@ impl IgnoredArgs {
 fn go_bool(text: &str) -> Result<bool, String> {
     crate::attrs::parse_bool(text).ok_or_else(|| "not a boolean: true or false".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        build: BuildArgs,
+    }
+
+    fn parse(line: &str) -> BuildArgs {
+        Line::try_parse_from(["build"].into_iter().chain(line.split_whitespace()))
+            .unwrap()
+            .build
+    }
+
+    #[test]
+    fn the_context_is_here_unless_named() {
+        assert_eq!(parse("-t a --push").context, ".");
+        assert_eq!(parse("--push -t a dir").context, "dir");
+        assert_eq!(parse("-").context, "-");
+    }
+
+    #[test]
+    fn booleans_take_a_value_with_a_sign_only() {
+        assert!(parse("--push .").push);
+        assert!(parse("--push=1").push && parse("-q=T").quiet);
+        assert!(!parse("--push=false --no-cache=F").push);
+        assert!(Line::try_parse_from(["build", "--push=perhaps"]).is_err());
+    }
+
+    #[test]
+    fn of_a_flag_given_twice_the_last_counts_and_lists_grow() {
+        let args = parse("-f a -f b --pull --pull=false -t a -t b --progress plain --progress tty");
+        assert_eq!(args.file.as_deref(), Some("b"));
+        assert!(!args.pull);
+        assert_eq!(args.tag, ["a", "b"]);
+        assert_eq!(args.progress.as_deref(), Some("tty"));
+    }
+
+    #[test]
+    fn what_buildx_ignores_is_named_and_what_is_missing_refused_by_name() {
+        let args = parse("--rm --squash=true --memory 1g --security-opt a --provenance=false");
+        assert_eq!(
+            args.ignored.given(),
+            ["--squash", "--rm", "--security-opt", "--memory"]
+        );
+        assert_eq!(args.missing.asked(), None);
+        assert_eq!(parse("--sbom").missing.asked(), Some("--sbom"));
+        assert_eq!(
+            parse("--provenance=mode=max").missing.asked(),
+            Some("--provenance")
+        );
+        assert_eq!(parse("--ssh default").missing.asked(), Some("--ssh"));
+        assert_eq!(parse("--call build").missing.asked(), None);
+    }
+}

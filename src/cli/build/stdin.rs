@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
+use ruzstd::decoding::StreamingDecoder;
 use tempfile::TempDir;
 
 /// How much is read before deciding what it is; a tar's first header fits.
@@ -17,6 +18,7 @@ const DOCKERFILE_LIMIT: u64 = 16 << 20;
 /// The position and length of the checksum in a tar header.
 const TAR_CHECKSUM: std::ops::Range<usize> = 148..156;
 const TAR_HEADER: usize = 512;
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// What stdin turned out to hold; the file lives as long as the directory.
 #[derive(Debug)]
@@ -57,26 +59,51 @@ pub(super) enum StdinError {
     /// There was nothing.
     #[error("stdin is empty: it must hold a Dockerfile or a tar")]
     Empty,
-    /// It is compressed in a way that daemons do not know.
-    #[error("stdin holds zstd data, which is not supported: send a plain, gzip, bzip2 or xz tar")]
-    Zstd,
+    /// It begins like zstd data and is none.
+    #[error("stdin holds zstd data that cannot be read")]
+    Zstd(#[source] io::Error),
+    /// It is compressed, and no tar.
+    #[error("stdin holds zstd data, and no tar is in it")]
+    ZstdWithoutTar,
     /// It is no tar and far too large for a Dockerfile.
     #[error("stdin holds neither a tar nor a Dockerfile: more than {DOCKERFILE_LIMIT} bytes")]
     TooLarge,
 }
 
 /// Reads `input` to its end into a file below `temp`.
+///
+/// Daemons know gzip, bzip2 and xz by themselves, but not zstd: that is decoded on the way.
 pub(super) fn spool(mut input: impl Read, temp: &std::path::Path) -> Result<Spooled, StdinError> {
+    let head = peek(&mut input).map_err(StdinError::Read)?;
+    if !head.starts_with(ZSTD) {
+        return keep(head, input, temp);
+    }
+    let compressed = io::Cursor::new(head).chain(input);
+    let mut plain = StreamingDecoder::new(compressed)
+        .map_err(|error| StdinError::Zstd(io::Error::other(error.to_string())))?;
+    let head = peek(&mut plain).map_err(StdinError::Zstd)?;
+    match is_tar_header(&head) {
+        true => keep(head, plain, temp),
+        false => Err(StdinError::ZstdWithoutTar),
+    }
+}
+
+fn peek(input: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(PEEK);
-    input
-        .by_ref()
-        .take(PEEK as u64)
-        .read_to_end(&mut head)
-        .map_err(StdinError::Read)?;
+    input.take(PEEK as u64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// Writes what was read already and the rest into a file.
+fn keep(
+    head: Vec<u8>,
+    mut input: impl Read,
+    temp: &std::path::Path,
+) -> Result<Spooled, StdinError> {
     if head.is_empty() {
         return Err(StdinError::Empty);
     }
-    let kind = detect(&head)?;
+    let kind = detect(&head);
     let keep = |source| StdinError::Keep {
         path: temp.to_owned(),
         source,
@@ -123,22 +150,17 @@ fn copy(input: &mut impl Read, file: &mut File, kind: StdinKind) -> Result<(), C
     }
 }
 
-fn detect(head: &[u8]) -> Result<StdinKind, StdinError> {
+fn detect(head: &[u8]) -> StdinKind {
     const GZIP: &[u8] = &[0x1f, 0x8b, 0x08];
     const BZIP2: &[u8] = b"BZh";
     const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0x00];
-    const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-    if head.starts_with(ZSTD) {
-        return Err(StdinError::Zstd);
-    }
     let compressed = [GZIP, BZIP2, XZ]
         .iter()
         .any(|magic| head.starts_with(magic));
-    Ok(if compressed || is_tar_header(head) {
-        StdinKind::Archive
-    } else {
-        StdinKind::Dockerfile
-    })
+    match compressed || is_tar_header(head) {
+        true => StdinKind::Archive,
+        false => StdinKind::Dockerfile,
+    }
 }
 
 /// Whether the bytes begin with a tar header: the checksum in it is right.
@@ -209,11 +231,28 @@ mod tests {
     }
 
     #[test]
+    fn zstd_is_decoded_since_no_daemon_knows_it() {
+        let tar = tar_of("Dockerfile", b"FROM x");
+        let fast = ruzstd::encoding::CompressionLevel::Fastest;
+        let packed = ruzstd::encoding::compress_to_vec(&tar[..], fast);
+        let temp = tempfile::tempdir().unwrap();
+        let spooled = spool(&packed[..], temp.path()).unwrap();
+        assert_eq!(spooled.kind, StdinKind::Archive);
+        assert_eq!(std::fs::read(spooled.path()).unwrap(), tar);
+        let text = ruzstd::encoding::compress_to_vec(&b"FROM x"[..], fast);
+        let refused = spool(&text[..], temp.path());
+        assert!(
+            matches!(refused, Err(StdinError::ZstdWithoutTar)),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
     fn what_no_daemon_can_use_is_refused() {
         assert!(matches!(kind_of(b""), Err(StdinError::Empty)));
         assert!(matches!(
             kind_of(&[0x28, 0xb5, 0x2f, 0xfd, 0]),
-            Err(StdinError::Zstd)
+            Err(StdinError::Zstd(_))
         ));
         let endless = io::repeat(b'x').take(DOCKERFILE_LIMIT + 4096);
         let temp = tempfile::tempdir().unwrap();
