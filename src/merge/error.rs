@@ -37,17 +37,28 @@ pub enum MergeError {
         /// The platform, or the file's name.
         platform: String,
     },
-    /// A daemon sent something beside its platform's directory.
-    #[error("the daemon for {platform} sent {path}, which is not in a directory of its platform")]
+    /// A daemon that built several platforms sent something beside their directories.
+    #[error("the daemon for {platform} sent {path}, which is in no directory of these platforms")]
     Stray {
-        /// The platform that the daemon built.
+        /// The platforms that the daemon built.
         platform: String,
         /// What it sent, safe to print.
         path: String,
     },
+    /// A tree cannot be put into its platform's directory.
+    #[error("cannot put {path} into the directory of {platform}")]
+    Split {
+        /// The platform.
+        platform: String,
+        /// The entry, safe to print.
+        path: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
     /// Two platforms claim one path with different content.
     #[error(
-        "{path} differs between {first} and {second}: another {difference}; \
+        "`{path}` differs between {first} and {second}: another {difference}; \
          platform-split=true gives each platform a directory of its own"
     )]
     Collision {

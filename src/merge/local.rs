@@ -1,4 +1,4 @@
-//! Moves the trees of all platforms into the user's directory: [`merge_trees`].
+//! Moves the trees of all platforms into the user's directory: [`check`], [`Checked::commit`].
 //!
 //! First everything is checked, then entries are renamed, then directories get their modes and
 //! times. Nothing is sent to a daemon: `mode=delete` is done here, where all platforms are known.
@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
 
 use super::collide::{Side, common};
-use super::entries::{file_type, names};
 use super::error::MergeError;
 use super::place::{Failure, Mover};
+use super::split;
 use super::stage::Stage;
 use crate::platform::Platform;
 use crate::receive::{Directory, TreeSink, TreeState, open_beneath, set_directory, shown};
@@ -28,7 +28,7 @@ pub struct PlatformTree {
 /// Where each platform's files go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// Into a directory of its own. The daemon has put it into the paths.
+    /// Into a directory of its own. Newer daemons have put it into the paths.
     Split,
     /// All into one tree.
     Joined,
@@ -53,19 +53,28 @@ pub struct MergeReport {
     pub warnings: Vec<String>,
 }
 
-/// Moves received trees into the stage's destination. Blocks.
+/// Trees that can be moved into the destination, as far as can be known.
+#[derive(Debug)]
+pub struct Checked {
+    trees: Vec<PlatformTree>,
+    layout: Layout,
+    others: Others,
+    directories: Vec<Vec<Directory>>,
+}
+
+/// Checks received trees of this stage and makes them ready to be moved; the destination is not
+/// looked at. Blocks.
 ///
 /// # Errors
 ///
-/// Fails before anything is touched when a tree is incomplete, when a daemon sent something
-/// beside its platforms' directories, or when joined platforms disagree on a path. A failure
-/// while moving says what is in place; what was set aside is put back as far as possible.
-pub fn merge_trees(
+/// Fails when a tree is incomplete, when a daemon of several platforms sent something beside
+/// their directories, when joined platforms disagree on a path, or when the disk fails.
+pub fn check(
     stage: &Stage,
-    trees: &[PlatformTree],
+    trees: Vec<PlatformTree>,
     layout: Layout,
     others: Others,
-) -> Result<MergeReport, MergeError> {
+) -> Result<Checked, MergeError> {
     let labels: Vec<String> = trees.iter().map(PlatformTree::label).collect();
     for (tree, label) in trees.iter().zip(&labels) {
         if tree.tree.state() != TreeState::Complete {
@@ -73,27 +82,60 @@ pub fn merge_trees(
                 platform: label.clone(),
             });
         }
-        if layout == Layout::Split {
-            check_split(tree, label)?;
-        }
     }
-    let directories: Vec<Vec<Directory>> =
+    let mut directories: Vec<Vec<Directory>> =
         trees.iter().map(|tree| tree.tree.directories()).collect();
-    drop_common(trees, &labels, &directories)?;
-
-    let mut mover = Mover::new(stage);
-    if let Err(failure) = move_all(&mut mover, trees, layout, others) {
-        if mover.moved.count > 0 {
-            stage.keep_dest();
+    if layout == Layout::Split {
+        for ((tree, label), directories) in trees.iter().zip(&labels).zip(&mut directories) {
+            split::prepare(stage, tree, label, directories)?;
         }
-        return Err(mover.undo(failure));
     }
-    stage.keep_dest();
-    finish_directories(stage, directories)?;
-    Ok(MergeReport {
-        moved: mover.moved.count,
-        warnings: trees.iter().flat_map(|tree| tree.tree.warnings()).collect(),
+    drop_common(&trees, &labels, &directories)?;
+    Ok(Checked {
+        trees,
+        layout,
+        others,
+        directories,
     })
+}
+
+impl Checked {
+    /// Moves the trees into the destination of the stage they were checked with. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails when an entry cannot be moved, and says what is in place; what was set aside is put
+    /// back as far as possible.
+    pub fn commit(self, stage: &Stage) -> Result<MergeReport, MergeError> {
+        let mut mover = Mover::new(stage);
+        if let Err(failure) = move_all(&mut mover, &self.trees, self.layout, self.others) {
+            if mover.moved.count > 0 {
+                stage.keep_dest();
+            }
+            return Err(mover.undo(failure));
+        }
+        stage.keep_dest();
+        finish_directories(stage, self.directories)?;
+        let warnings = self.trees.iter().flat_map(|tree| tree.tree.warnings());
+        Ok(MergeReport {
+            moved: mover.moved.count,
+            warnings: warnings.collect(),
+        })
+    }
+}
+
+/// Does [`check`] and [`Checked::commit`]: for one output alone. Blocks.
+///
+/// # Errors
+///
+/// Fails as they do; before anything is touched when the trees are at fault.
+pub fn merge_trees(
+    stage: &Stage,
+    trees: &[PlatformTree],
+    layout: Layout,
+    others: Others,
+) -> Result<MergeReport, MergeError> {
+    check(stage, trees.to_vec(), layout, others)?.commit(stage)
 }
 
 impl PlatformTree {
@@ -102,33 +144,12 @@ impl PlatformTree {
         platforms.join(", ")
     }
 
-    /// The directories that the daemon makes in a split tree.
-    fn directories(&self) -> impl Iterator<Item = String> {
+    /// Names the directories that a split tree consists of.
+    pub(super) fn directory_names(&self) -> impl Iterator<Item = String> {
         self.platforms
             .iter()
             .map(|platform| platform.normalized().local_dir_name())
     }
-}
-
-/// Checks that a tree holds the directories of its platforms and nothing else.
-fn check_split(tree: &PlatformTree, label: &str) -> Result<(), MergeError> {
-    let root = tree.tree.root();
-    let compare = |error: rustix::io::Errno| MergeError::Compare {
-        path: shown(b"."),
-        source: error.into(),
-    };
-    let expected: Vec<String> = tree.directories().collect();
-    for name in names(root).map_err(compare)? {
-        let is_expected = expected.iter().any(|expected| expected.as_bytes() == name);
-        let is_directory = file_type(root, &name).map_err(compare)? == Some(FileType::Directory);
-        if !is_expected || !is_directory {
-            return Err(MergeError::Stray {
-                platform: label.to_owned(),
-                path: shown(&name),
-            });
-        }
-    }
-    Ok(())
 }
 
 /// Compares each tree with those before it; of what is the same, the first one's is kept.
@@ -181,7 +202,7 @@ fn move_all(
         (Others::Keep, _) => {}
         (Others::Delete, Layout::Joined) => mover.clear_all()?,
         (Others::Delete, Layout::Split) => {
-            for directory in trees.iter().flat_map(PlatformTree::directories) {
+            for directory in trees.iter().flat_map(PlatformTree::directory_names) {
                 mover.clear(directory.as_bytes())?;
             }
         }

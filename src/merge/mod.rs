@@ -11,6 +11,7 @@ pub mod file;
 pub mod local;
 mod place;
 pub mod registry;
+mod split;
 pub mod stage;
 
 pub use error::{Difference, MergeError, Moved, StageError};

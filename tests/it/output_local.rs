@@ -145,25 +145,100 @@ async fn each_platform_gets_its_directory() {
     );
 }
 
+/// BuildKit 0.13 sends the tree of a single platform without its directory.
+#[tokio::test]
+async fn a_tree_without_its_platforms_directory_gets_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let unsplit = vec![
+        file("app", "arm"),
+        dir("lib"),
+        hard_link("lib/app", "app"),
+        symlink("lib/away", "../../other"),
+        symlink("lib/shell", "/bin/sh"),
+        symlink("root", "/"),
+    ];
+    let outputs = [split("linux_amd64", &[("app", "x86")]), unsplit];
+    let report = deliver(temp.path(), outputs, Layout::Split, Others::Keep)
+        .await
+        .unwrap();
+    assert_eq!(report.moved, 2);
+    assert_tree(
+        temp.path(),
+        &[
+            ("linux_amd64", "/"),
+            ("linux_amd64/app", "x86"),
+            ("linux_arm64", "/"),
+            ("linux_arm64/app", "arm"),
+            ("linux_arm64/lib", "/"),
+            ("linux_arm64/lib/app", "arm"),
+            ("linux_arm64/lib/away", "-> ../../other"),
+            ("linux_arm64/lib/shell", "-> /linux_arm64/bin/sh"),
+            ("linux_arm64/root", "-> /linux_arm64"),
+        ],
+    );
+    let attributes = |path: &str| {
+        let found = fs::symlink_metadata(temp.path().join(path)).unwrap();
+        (found.mtime(), found.mode() & 0o777)
+    };
+    assert_eq!(attributes("linux_arm64"), (0, 0o755));
+    assert_eq!(attributes("linux_arm64/lib"), (1_600_000_000, 0o755));
+    assert_eq!(attributes("linux_arm64/root"), (1_600_000_000, 0o777));
+}
+
 #[tokio::test]
 async fn in_split_mode_a_daemon_has_only_its_directory() {
+    for (sent, expect) in [
+        (split("linux_amd64", &[("app", "arm")]), "linux_amd64/app"),
+        (vec![dir("linux_arm64"), file("other", "arm")], "other"),
+        (vec![file("linux_arm64", "arm")], "linux_arm64"),
+    ] {
+        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir(temp.path().join("linux_arm64")).unwrap();
+        fs::write(temp.path().join("linux_arm64/old"), "old").unwrap();
+        let outputs = [split("linux_amd64", &[("app", "x86")]), sent];
+        deliver(temp.path(), outputs, Layout::Split, Others::Delete)
+            .await
+            .unwrap();
+        let found = snapshot(temp.path());
+        assert_eq!(found["linux_amd64/app"], "x86");
+        assert_eq!(found[&format!("linux_arm64/{expect}")], "arm");
+        let others = |path: &&String| !path.starts_with("linux_arm64");
+        assert_eq!(found.keys().filter(others).count(), 2, "{found:?}");
+        assert!(!found.contains_key("linux_arm64/old"));
+    }
+}
+
+#[tokio::test]
+async fn an_empty_tree_is_an_empty_directory() {
+    let temp = tempfile::tempdir().unwrap();
+    let outputs = [vec![], vec![dir("linux_arm64")]];
+    deliver(temp.path(), outputs, Layout::Split, Others::Keep)
+        .await
+        .unwrap();
+    assert_tree(temp.path(), &[("linux_amd64", "/"), ("linux_arm64", "/")]);
+}
+
+#[tokio::test]
+async fn what_is_no_platforms_among_several_is_refused() {
     let temp = tempfile::tempdir().unwrap();
     let dest = temp.path().join("output");
-    for stray in [
-        split("linux_amd64", &[("app", "arm")]),
-        vec![dir("linux_arm64"), file("other", "x")],
-        vec![symlink("linux_arm64", "linux_amd64")],
-    ] {
-        let outputs = [split("linux_amd64", &[("app", "x86")]), stray];
-        let error = deliver(&dest, outputs, Layout::Split, Others::Delete)
-            .await
-            .unwrap_err();
+    for stray in [file("other", "x"), symlink("linux_arm64", "linux_amd64")] {
+        let stage = Stage::create(&dest).unwrap();
+        let tree = stage.tree().unwrap();
+        receive(&tree, vec![dir("linux_amd64"), stray]).await;
+        let platforms = ["amd64", "arm64"].map(|name| Platform::new("linux", name));
+        let trees = [PlatformTree {
+            platforms: platforms.to_vec(),
+            tree,
+        }];
+        let error = merge_trees(&stage, &trees, Layout::Split, Others::Delete).unwrap_err();
         assert!(
             error
                 .to_string()
-                .starts_with("the daemon for linux/arm64 sent "),
+                .starts_with("the daemon for linux/amd64, linux/arm64 sent "),
             "{error}"
         );
+        drop(stage);
         assert!(!dest.exists());
     }
 }
@@ -203,7 +278,8 @@ async fn joined_platforms_that_differ_are_refused_by_name() {
         fs::write(temp.path().join("kept"), "old").unwrap();
         let outputs = [vec![dir("d"), first], vec![dir("d"), second]];
         let error = join(temp.path(), outputs).await.unwrap_err();
-        let expect = format!("d/x differs between linux/amd64 and linux/arm64: another {expect};");
+        let expect =
+            format!("`d/x` differs between linux/amd64 and linux/arm64: another {expect};");
         assert!(error.to_string().starts_with(&expect), "{error}");
         assert_tree(temp.path(), &[("kept", "old")]);
     }
