@@ -101,6 +101,18 @@ impl FileStage {
         Ok(sink)
     }
 
+    /// Checks that the file was received to its end.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it was not.
+    pub fn check(&self) -> Result<(), MergeError> {
+        match self.attempts().last() {
+            Some(attempt) if attempt.sink.is_complete() => Ok(()),
+            _ => Err(self.incomplete()),
+        }
+    }
+
     /// Puts the file into place, or copies it to `stdout` if that is where it goes.
     ///
     /// # Errors

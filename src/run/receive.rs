@@ -138,6 +138,11 @@ impl Stages {
         Some((stage, trees.collect()))
     }
 
+    /// The stage of a file output.
+    pub(super) fn file(&self, output: usize) -> Option<&FileStage> {
+        self.files.get(&output)
+    }
+
     /// Takes the stage of a file output.
     pub(super) fn take_file(&mut self, output: usize) -> Option<FileStage> {
         self.files.remove(&output)
