@@ -81,9 +81,13 @@ async fn for_platform(platforms: &[Platform], nodes: &[Node]) -> Result<usize, C
         infos[position] = probed.info;
     }
     let assigned = assign::assign(platforms, &infos, true).map_err(|error| {
+        let exit = match error.is_unreachable() {
+            true => Exit::Infrastructure,
+            false => Exit::Config,
+        };
         let hint = error.hint();
         hint.into_iter()
-            .fold(CliError::config(error), CliError::hint)
+            .fold(CliError::new(exit, error), CliError::hint)
     })?;
     Ok(assigned.first().map_or(0, |assignment| assignment.node))
 }

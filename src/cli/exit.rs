@@ -13,7 +13,7 @@ pub enum Exit {
     Config = 3,
     /// The result could not be delivered: to a registry, under a name, or to a destination.
     Publish = 4,
-    /// A daemon, its node or the way to it was lost.
+    /// A daemon, its node or the way to it was lost, or cannot be reached.
     Infrastructure = 5,
     /// mbuild itself is at fault.
     Internal = 70,

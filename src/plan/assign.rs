@@ -192,21 +192,25 @@ fn reported_match(reported: &[Platform], platform: &Platform) -> Option<MatchKin
     }
 }
 
+/// Whether a node that said nothing could build `platform` for all that is known.
+pub(super) fn may_suit(node: &NodeInfo, platform: &Platform) -> bool {
+    node.configured.is_empty() || configured_match(&node.configured, platform).is_some()
+}
+
 fn own_platform(nodes: &[NodeInfo]) -> Result<Platform, PlanError> {
     let first = nodes.first().ok_or(PlanError::NoNodes)?;
+    let silent = |why| PlanError::FirstNodeSilent {
+        node: first.name.clone(),
+        why,
+        others: nodes.len() > 1,
+    };
     if let Some(platform) = first.configured.first() {
         return Ok(platform.normalized());
     }
     match &first.reported {
         Reported::Platforms(platforms) if !platforms.is_empty() => Ok(platforms[0].normalized()),
-        Reported::Failed(why) => Err(PlanError::FirstNodeSilent {
-            node: first.name.clone(),
-            why: why.clone(),
-        }),
-        _ => Err(PlanError::FirstNodeSilent {
-            node: first.name.clone(),
-            why: "its daemon lists no platform".to_owned(),
-        }),
+        Reported::Failed(why) => Err(silent(format!("cannot be asked: {why}"))),
+        _ => Err(silent("lists no platform".to_owned())),
     }
 }
 
@@ -343,9 +347,44 @@ mod tests {
             "",
             &[dead(asked("a", "")), asked("x", AMD)],
             false,
-            &["error: node a, whose own platform would be built, did not answer"],
+            &[
+                "error: node a, whose own platform would be built, cannot be asked: \
+               connection refused",
+            ],
         );
         check("", &[], false, &["error: the builder has no nodes"]);
+    }
+
+    #[test]
+    fn a_dead_node_is_the_reason_only_where_it_could_have_built() {
+        let check = |requested: &str, nodes: &[NodeInfo], unreachable, hint: Option<&str>| {
+            let error = assign(&platforms(requested), nodes, false).unwrap_err();
+            assert_eq!(error.is_unreachable(), unreachable, "{error}");
+            let said = error.hint();
+            assert_eq!(said.is_some(), hint.is_some(), "{said:?}");
+            assert!(said.unwrap_or_default().contains(hint.unwrap_or_default()));
+            if unreachable {
+                assert!(error.to_string().contains("connection refused"), "{error}");
+            }
+        };
+        let unknown = dead(configured("n", ""));
+        let amd = dead(configured("x", "linux/amd64"));
+        check("", std::slice::from_ref(&unknown), true, None);
+        check(
+            "",
+            &[unknown.clone(), asked("x", AMD)],
+            true,
+            Some("--platform"),
+        );
+        check(
+            "linux/s390x",
+            &[asked("x", AMD), unknown.clone()],
+            true,
+            None,
+        );
+        check("linux/amd64", std::slice::from_ref(&amd), true, None);
+        check("linux/s390x", &[amd], false, Some("add a node"));
+        check("linux/s390x", &[asked("x", AMD)], false, Some("add a node"));
     }
 
     #[test]

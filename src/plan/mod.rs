@@ -33,12 +33,14 @@ pub enum PlanError {
     #[error("the builder has no nodes")]
     NoNodes,
     /// No platform was asked for and the node that decides did not say what it is.
-    #[error("node {node}, whose own platform would be built, did not answer")]
+    #[error("node {node}, whose own platform would be built, {why}")]
     FirstNodeSilent {
         /// The node's name.
         node: String,
-        /// Why it is silent.
+        /// Why it did not, as the end of the sentence.
         why: String,
+        /// Whether the builder has other nodes, which a platform would lead to.
+        others: bool,
     },
     /// Nobody builds this platform.
     #[error(transparent)]
@@ -63,8 +65,8 @@ pub struct NoNode {
     pub offers: String,
     /// A node that would build it by emulation.
     pub emulating: Option<String>,
-    /// Nodes that did not answer, with the reason.
-    pub silent: Vec<(String, String)>,
+    /// Whether a node that did not answer may be the one that builds it.
+    pub silent_may_build: bool,
 }
 
 impl PlanError {
@@ -73,30 +75,35 @@ impl PlanError {
             .iter()
             .find(|node| assign::suits(node, &platform) == Some(MatchKind::Emulated))
             .map(|node| node.name.clone());
-        let silent = nodes
-            .iter()
-            .filter_map(|node| match &node.reported {
-                Reported::Failed(why) => Some((node.name.clone(), why.clone())),
-                _ => None,
-            })
-            .collect();
+        let silent_may_build = nodes.iter().any(|node| {
+            matches!(node.reported, Reported::Failed(_)) && assign::may_suit(node, &platform)
+        });
         let offers = nodes.iter().map(offer).collect::<Vec<_>>().join("; ");
         let error = NoNode {
             platform,
             offers,
             emulating,
-            silent,
+            silent_may_build,
         };
         PlanError::NoNode(Box::new(error))
+    }
+
+    /// Whether nodes that cannot be reached are the reason, and not what was asked for.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            PlanError::FirstNodeSilent { .. } => true,
+            PlanError::NoNode(error) => error.silent_may_build,
+            PlanError::NoNodes | PlanError::Output { .. } => false,
+        }
     }
 
     /// What the user can do about it; `None` when the message says it all.
     pub fn hint(&self) -> Option<String> {
         match self {
-            PlanError::NoNode(error) => Some(error.hint()),
-            PlanError::FirstNodeSilent { why, .. } => {
-                Some(format!("{why}; name the platform with --platform"))
-            }
+            PlanError::NoNode(error) => error.hint(),
+            PlanError::FirstNodeSilent { others, .. } => others.then(|| {
+                "name the platform with --platform, and another node may build it".to_owned()
+            }),
             PlanError::NoNodes => Some("add one with `mbuild builder create`".to_owned()),
             PlanError::Output { .. } => None,
         }
@@ -104,21 +111,18 @@ impl PlanError {
 }
 
 impl NoNode {
-    fn hint(&self) -> String {
+    fn hint(&self) -> Option<String> {
         let platform = &self.platform;
         if let Some(node) = &self.emulating {
-            return format!(
+            return Some(format!(
                 "node {node} can emulate {platform}, which is several times slower: allow it with \
                  --allow-emulation, MBUILD_ALLOW_EMULATION=1 or `allow_emulation = true` in \
                  mbuild.toml, or give the node that runs it natively `platforms = [\"{platform}\"]`"
-            );
+            ));
         }
-        if self.silent.is_empty() {
-            return format!("add a node for {platform} to the builder, or leave the platform out");
-        }
-        let silent = self.silent.iter();
-        let silent = silent.map(|(node, why)| format!("node {node} did not answer: {why}"));
-        silent.collect::<Vec<_>>().join("; ")
+        // Otherwise the message says which node to look after.
+        (!self.silent_may_build)
+            .then(|| format!("add a node for {platform} to the builder, or leave the platform out"))
     }
 }
 
@@ -166,7 +170,7 @@ fn offer(node: &NodeInfo) -> String {
             .join(", ")
     };
     match (&node.configured[..], &node.reported) {
-        (_, Reported::Failed(_)) => format!("node {} did not answer", node.name),
+        (_, Reported::Failed(why)) => format!("node {} did not answer: {why}", node.name),
         ([], Reported::Platforms(list)) => {
             let (native, emulated): (Vec<_>, Vec<_>) = list
                 .iter()

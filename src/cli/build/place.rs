@@ -106,6 +106,7 @@ fn default_output(request: &mut BuildRequest, builder: &Builder) -> Option<Strin
 fn plan_error(error: plan::PlanError) -> CliError {
     let exit = match error {
         plan::PlanError::Output { .. } => Exit::Usage,
+        _ if error.is_unreachable() => Exit::Infrastructure,
         _ => Exit::Config,
     };
     let hint = error.hint();
