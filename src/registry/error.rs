@@ -96,8 +96,12 @@ impl RegistryError {
     /// Explains a request that got no whole answer.
     pub(super) fn of_transport(host: &str, operation: &str, error: reqwest::Error) -> Self {
         let (problem, message) = transport_problem(&error);
-        // The address is in our own words already, and a query may hold more than it should.
-        Self::new(host, operation, problem, message).because(error.without_url())
+        // The layers above the last cause say in a library's words what we say in ours, and
+        // the address among them may hold more than it should.
+        match last_cause(&error) {
+            Some(cause) => Self::new(host, operation, problem, message).because(cause),
+            None => Self::new(host, operation, problem, message).because(error.without_url()),
+        }
     }
 
     /// Explains an answer that is a refusal.
@@ -173,9 +177,14 @@ impl RegistryError {
 
 impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let preposition = match self.operation.as_str() {
+            "connect" | "show credentials" => "to",
+            "get a token" => "for",
+            _ => "at",
+        };
         write!(
             f,
-            "cannot {} at registry {}: {}",
+            "cannot {} {preposition} registry {}: {}",
             self.operation, self.host, self.message
         )
     }
@@ -219,22 +228,28 @@ pub(super) fn tls_problem(error: &rustls::Error) -> (Problem, &'static str) {
     }
 }
 
-/// Finds the TLS error in a chain; I/O errors keep what they wrap out of the chain.
+/// Finds the TLS error in a chain.
 fn find_tls<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return Some(tls);
-        }
-        let inner = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        next = match inner {
-            Some(inner) => Some(inner as _),
-            None => error.source(),
-        };
+    std::iter::successors(Some(error), |error| below(*error))
+        .find_map(|error| error.downcast_ref::<rustls::Error>())
+}
+
+/// Returns the text of the innermost error of a chain; `None` where nothing is below.
+fn last_cause(error: &(dyn StdError + 'static)) -> Option<String> {
+    std::iter::successors(below(error), |error| below(*error))
+        .last()
+        .map(ToString::to_string)
+}
+
+/// Returns the next error of a chain; I/O errors keep what they wrap out of the chain.
+fn below<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    let inner = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    match inner {
+        Some(inner) => Some(inner as _),
+        None => error.source(),
     }
-    None
 }
 
 #[derive(Deserialize)]
@@ -319,6 +334,41 @@ mod tests {
             "cannot write the tag v1 at registry r.example: it answered 500"
         );
     }
+
+    #[test]
+    fn the_sentence_fits_the_operation() {
+        let check = |operation, expect: &str| {
+            let error = RegistryError::new("r.example", operation, Problem::Connect, "why");
+            assert_eq!(error.to_string(), expect);
+        };
+        check("connect", "cannot connect to registry r.example: why");
+        check(
+            "show credentials",
+            "cannot show credentials to registry r.example: why",
+        );
+        check(
+            "get a token",
+            "cannot get a token for registry r.example: why",
+        );
+    }
+
+    #[test]
+    fn of_a_chain_the_last_cause_is_told() {
+        let refused = io::Error::from_raw_os_error(111);
+        let library = io::Error::other(Layer(Some(Layer(None).into())));
+        assert_eq!(last_cause(&refused), None);
+        assert_eq!(last_cause(&library).as_deref(), Some("layer"));
+        let outer = Layer(Some(refused.into()));
+        assert!(
+            last_cause(&outer)
+                .unwrap()
+                .starts_with("Connection refused")
+        );
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("layer")]
+    struct Layer(#[source] Option<Box<dyn StdError + Send + Sync>>);
 
     #[test]
     fn only_what_may_pass_is_temporary() {

@@ -179,13 +179,17 @@ fn explain_certificate(error: CertificateError, name: &str) -> TlsError {
     }
 }
 
-/// rustls prints names as `DnsName("x")`; only what is between the quotes is of use.
+/// rustls prints names as `DnsName("x")` and `IpAddress(127.0.0.1)`; only what is within is
+/// of use.
 fn plain_name(text: &str) -> String {
     let mut quoted = text.split('"');
-    match (quoted.next(), quoted.next()) {
-        (Some(_), Some(name)) => name.to_owned(),
-        _ => text.to_owned(),
+    if let (Some(_), Some(name)) = (quoted.next(), quoted.next()) {
+        return name.to_owned();
     }
+    let address = text
+        .strip_prefix("IpAddress(")
+        .and_then(|rest| rest.strip_suffix(')'));
+    address.unwrap_or(text).to_owned()
 }
 
 fn explain_alert(alert: AlertDescription) -> TlsError {
