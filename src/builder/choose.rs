@@ -3,6 +3,8 @@
 //! [`choose`] decides from plain data. Where a daemon may be when none is named is in
 //! `places`.
 
+use std::path::PathBuf;
+
 use super::spec::BuilderSpec;
 use crate::config::Env;
 
@@ -22,6 +24,8 @@ pub enum NamedBy {
     Use,
     /// `builder =` in the configuration.
     Config,
+    /// Nothing, but the configuration defines no other.
+    Only,
 }
 
 /// A builder's name and what gave it.
@@ -55,6 +59,7 @@ impl NamedBy {
             Self::BuildxEnv => "which BUILDX_BUILDER names",
             Self::Use => "which `mbuild builder use` chose",
             Self::Config => "which the configuration chooses",
+            Self::Only => "the only one that the configuration defines",
         }
     }
 }
@@ -126,6 +131,32 @@ impl UnknownBuilder {
             named,
             hints,
         }
+    }
+}
+
+/// A file defines several builders, and nothing says which one is meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} defines the builders {}, and nothing chooses one",
+    path.display(),
+    names.join(", ")
+)]
+pub struct NoneChosen {
+    /// The file.
+    pub path: PathBuf,
+    /// The builders in it.
+    pub names: Vec<String>,
+}
+
+impl NoneChosen {
+    /// Says what the user can do about it.
+    pub fn hint(&self) -> String {
+        let name = self.names.first().map_or("NAME", String::as_str);
+        format!(
+            "add builder = \"{name}\" to {}, or give --builder {name}; --builder default means \
+             none of them",
+            self.path.display()
+        )
     }
 }
 

@@ -4,7 +4,9 @@
 //! look at the machine's sockets.
 
 use super::Builder;
-use super::choose::{Choosers, DEFAULT_BUILDER, Elsewhere, Named, UnknownBuilder, choose};
+use super::choose::{
+    Choosers, DEFAULT_BUILDER, Elsewhere, Named, NamedBy, NoneChosen, UnknownBuilder, choose,
+};
 use super::docker_host::docker_engine;
 use super::import::buildx_has;
 use super::places::{NothingAnswers, Place, first_answering, nodes_at, places};
@@ -56,6 +58,9 @@ pub enum FindError {
     /// A name is of no builder.
     #[error(transparent)]
     Unknown(#[from] UnknownBuilder),
+    /// None is named, and the configuration defines several.
+    #[error(transparent)]
+    NoneChosen(#[from] NoneChosen),
     /// None is named, and nothing answers.
     #[error(transparent)]
     Nothing(#[from] NothingAnswers),
@@ -68,6 +73,7 @@ impl FindError {
             Self::Store(error) => error.hint().into_iter().collect(),
             Self::Spec(_) => Vec::new(),
             Self::Unknown(error) => error.hints.clone(),
+            Self::NoneChosen(error) => vec![error.hint()],
             Self::Nothing(error) => error.hints.clone(),
         }
     }
@@ -78,8 +84,14 @@ impl Finder<'_> {
     ///
     /// # Errors
     ///
-    /// When the name that counts is of no builder, or none is given and nothing answers.
+    /// When the name that counts is of no builder, none is given and nothing answers, or the
+    /// configuration has an endpoint that is none, whichever builder it is in.
     pub async fn find(&self) -> Result<FoundBuilder, FindError> {
+        if let Some(source) = &self.settings.source {
+            for (name, def) in &self.settings.builders {
+                BuilderSpec::from_def(name, def, source)?;
+            }
+        }
         match self.chosen()? {
             Some(named) => {
                 let builder = Builder::new(self.named(&named)?);
@@ -89,6 +101,7 @@ impl Finder<'_> {
                 })
             }
             None => {
+                self.check_unnamed()?;
                 let places = self.places();
                 let probed = probe(&nodes_at(&places)).await;
                 Ok(first_answering(places, probed)?)
@@ -96,12 +109,38 @@ impl Finder<'_> {
         }
     }
 
+    /// Makes sure that not naming a builder passes none over that the configuration defines.
+    ///
+    /// # Errors
+    ///
+    /// When none is given, not even `default`, and the configuration defines several.
+    pub fn check_unnamed(&self) -> Result<(), FindError> {
+        let Settings {
+            builders, source, ..
+        } = self.settings;
+        match source {
+            Some(source) if builders.len() > 1 && self.given()?.is_none() => Err(NoneChosen {
+                path: source.path.clone(),
+                names: builders.keys().cloned().collect(),
+            }
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the name that counts; `None` when none is given, or `default` is.
+    ///
+    /// The only builder of a configuration counts as if that chose it.
     ///
     /// # Errors
     ///
     /// When it depends on `mbuild builder use`, and that cannot be read.
     pub fn chosen(&self) -> Result<Option<Named>, StoreError> {
+        Ok(self.given()?.filter(|named| named.name != DEFAULT_BUILDER))
+    }
+
+    /// Returns the name that counts, which may be `default`.
+    fn given(&self) -> Result<Option<Named>, StoreError> {
         let explicit = Choosers {
             flag: self.flag,
             env: self.env,
@@ -121,7 +160,14 @@ impl Finder<'_> {
                 })
             }
         };
-        Ok(named.filter(|named| named.name != DEFAULT_BUILDER))
+        Ok(named.or_else(|| {
+            let mut names = self.settings.builders.keys();
+            let (name, None) = (names.next()?.clone(), names.next()) else {
+                return None;
+            };
+            let by = NamedBy::Only;
+            Some(Named { name, by })
+        }))
     }
 
     /// Returns the definition of a builder.
@@ -267,6 +313,38 @@ mod tests {
             ..world.finder()
         };
         assert_eq!(flagged.find().await.unwrap().builder.name, "farm");
+    }
+
+    #[tokio::test]
+    async fn builders_that_are_defined_are_not_passed_over() {
+        let farm = "[[builders.farm.nodes]]\nname = \"n\"\nendpoint = \"tcp://c:1\"\n";
+        let world = World::new(farm);
+        assert_eq!(world.finder().find().await.unwrap().builder.name, "farm");
+
+        let barn = farm.replace("farm", "barn");
+        let world = World::new(&format!("{farm}{barn}"));
+        let error = world.finder().find().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "/etc/mbuild.toml defines the builders barn, farm, and nothing chooses one"
+        );
+        assert!(error.hints()[0].contains("builder = \"barn\" to /etc/mbuild.toml"));
+        let unnamed = Finder {
+            flag: Some("default"),
+            ..world.finder()
+        };
+        unnamed.check_unnamed().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_bad_endpoint_is_reported_whichever_builder_it_is_in() {
+        for endpoint in ["foo", "ssh://-oProxyCommand=x"] {
+            let world = World::new(&format!(
+                "{FARM}[[builders.odd.nodes]]\nname = \"n\"\nendpoint = \"{endpoint}\"\n"
+            ));
+            let error = world.finder().find().await.unwrap_err().to_string();
+            assert!(error.starts_with("/etc/mbuild.toml:7: "), "{error}");
+        }
     }
 
     #[tokio::test]

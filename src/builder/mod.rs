@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::buildkit::dial::Dial;
 use crate::node::{NodeInfo, Reported};
 
-pub use choose::{DEFAULT_BUILDER, Named, NamedBy, UnknownBuilder};
+pub use choose::{DEFAULT_BUILDER, Named, NamedBy, NoneChosen, UnknownBuilder};
 pub use docker_host::{DockerEngine, DockerHostError, docker_engine};
 pub use driver::{DriverError, Instance};
 pub use find::{BrokenBuilder, FindError, Finder, FoundBuilder};

@@ -58,7 +58,12 @@ pub(super) async fn ls(args: &LsArgs, world: &World<'_>) -> CommandResult {
                     .for_each(|hint| world.app.say(&format!("hint: {hint}\n")));
             }
         }
-        Ok(_) => {}
+        Ok(None) => {
+            if let Err(error) = finder.check_unnamed() {
+                world.app.warn(&chain(&error));
+            }
+        }
+        Ok(Some(_)) => {}
     }
     if args.json {
         return print_json(&views, world);
@@ -86,6 +91,7 @@ pub(super) async fn inspect(args: &InspectArgs, world: &World<'_>) -> CommandRes
             BuilderView::new(&spec, is_current, &probed)
         }
         None => {
+            finder.check_unnamed().map_err(find_error)?;
             let places = finder.places();
             let probed = probe(&nodes_at(&places)).await;
             let found = first_answering(places, probed).map_err(|e| find_error(e.into()))?;
