@@ -25,8 +25,9 @@ use crate::tree::{ContextTree, Entry, TreeError, View};
 /// Pieces of work, done or under way, that are not yet passed on; each holds up to half a
 /// megabyte. Three keep one reading while another is sent.
 const AHEAD: usize = 3;
-/// Entries listed in one piece of work.
-const LIST: usize = 512;
+/// Entries listed in one piece of work. As few as files are read in one: a daemon compares the
+/// list while it writes files, and waits with one when it gets too much of the other.
+const LIST: usize = 64;
 /// Small files read in one piece of work, at most.
 const FILES: usize = 64;
 
@@ -84,6 +85,8 @@ struct Transfer {
     sender: Sender<Listed>,
     /// Where the list goes on; `None` while that is being looked up, and after its end.
     list: Option<View>,
+    /// Whether the piece of work that was handed out last was one of the list.
+    listed_last: bool,
     tree: Arc<ContextTree>,
     asked: VecDeque<Wanted>,
     opened: Vec<Open>,
@@ -108,6 +111,7 @@ impl Transfer {
             sender: Sender::default(),
             tree: Arc::clone(view.tree()),
             list: Some(view),
+            listed_last: false,
             asked: VecDeque::new(),
             opened: Vec::new(),
             work: JoinSet::new(),
@@ -144,10 +148,14 @@ impl Transfer {
         self.sender.is_over() && self.done.is_empty()
     }
 
-    /// Hands out as much as may wait to be sent, the list before the files.
+    /// Hands out as much as may wait to be sent, the list and the files in turn.
     fn start_work(&mut self) {
         while self.work.len() + self.done.len() < AHEAD {
-            if let Some(view) = self.list.take() {
+            let files = !self.opened.is_empty() || !self.asked.is_empty();
+            let files_turn = files && self.listed_last;
+            self.listed_last = false;
+            if !files_turn && let Some(view) = self.list.take() {
+                self.listed_last = true;
                 self.work.spawn_blocking(move || list_some(view));
                 continue;
             }
