@@ -17,6 +17,7 @@ cases!(beside:
     the_metadata_of_a_failed_build_has_no_digests,
     a_quiet_build_prints_the_digest_under_the_tags,
     the_id_file_holds_the_index_or_the_configuration,
+    images_kept_on_several_nodes_have_no_common_digest,
     every_line_of_rawjson_says_whose_it_is,
     a_dry_run_prints_the_plan_and_builds_nothing,
     a_dry_run_needs_no_daemon_whose_platforms_are_configured,
@@ -144,6 +145,26 @@ fn the_id_file_holds_the_index_or_the_configuration(target: &Target) {
         .run(&format!("{BOTH} --iidfile id -t {name}:3 --push ctx"))
         .exits(1);
     assert!(!sandbox.path("id").exists(), "an id of an earlier build");
+}
+
+fn images_kept_on_several_nodes_have_no_common_digest(target: &Target) {
+    let sandbox = sandbox(target);
+    sandbox
+        .run(&format!(
+            "{BOTH} -q --iidfile id --metadata-file meta.json ctx"
+        ))
+        .exits(0)
+        .prints_nothing()
+        .says(&["WARNING: --iidfile"]);
+    assert!(!sandbox.path("id").exists());
+    let metadata = sandbox.json("meta.json");
+    assert_eq!(metadata.get("containerimage.digest"), None);
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let entry = &metadata["mbuild.platforms"][platform];
+        assert!(text(&entry["manifest"]).starts_with("sha256:"), "{entry}");
+    }
+    let ran = sandbox.run("--platform linux/arm64 -q ctx").exits(0);
+    assert!(ran.out().starts_with("sha256:"), "{}", ran.out());
 }
 
 fn every_line_of_rawjson_says_whose_it_is(target: &Target) {

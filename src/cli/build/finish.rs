@@ -66,6 +66,9 @@ fn hand_out(
     app: &App,
 ) -> Result<(), CliError> {
     let Some(image) = Image::of(outcome) else {
+        if args.iidfile.is_some() {
+            app.warn("--iidfile: nothing was written, since the build made no single image");
+        }
         return Ok(());
     };
     if let Some(path) = &args.iidfile {
