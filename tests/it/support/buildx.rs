@@ -14,6 +14,7 @@ use super::target::Target;
 pub(crate) struct Buildx {
     program: String,
     home: TempDir,
+    env: Vec<(String, String)>,
     _bridges: [Bridge; 2],
     _runtime: Runtime,
 }
@@ -30,6 +31,7 @@ impl Buildx {
         let buildx = Self {
             program,
             home: tempfile::tempdir().unwrap(),
+            env: Vec::new(),
             _runtime: runtime,
             _bridges: bridges,
         };
@@ -48,6 +50,12 @@ impl Buildx {
         Some(buildx)
     }
 
+    /// Sets a variable of its environment.
+    pub(crate) fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
     /// Builds with these words, in the directory of the sandbox.
     pub(crate) fn build(&self, sandbox: &Sandbox, line: &str) -> Output {
         let line = format!("build --builder both --provenance=false --progress plain {line}");
@@ -58,7 +66,7 @@ impl Buildx {
         let mut command = Command::new(&self.program);
         command.args(line.split_whitespace()).env_clear();
         command.env("HOME", self.home.path());
-        command.env("SOURCE_DATE_EPOCH", "1000000000");
+        command.envs(self.env.iter().cloned());
         if let Some(sandbox) = sandbox {
             command.current_dir(sandbox.path(""));
         }
