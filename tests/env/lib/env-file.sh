@@ -36,6 +36,7 @@ write_env() {
             line "MBUILD_TEST_PID_$(echo $name | tr '[:lower:]' '[:upper:]')" "$(recorded_pid $name)"
         done
         line MBUILD_TEST_RESTART "$ENV_DIR/restart"
+        line MBUILD_TEST_STATE "$STATE"
         line MBUILD_TEST_NETNS_AMD64 "$(namespace amd64)"
         line MBUILD_TEST_NETNS_ARM64 "$(namespace arm64)"
         line MBUILD_TEST_HOST "$SUBNET.1"

@@ -113,6 +113,9 @@ impl Env {
     /// Starts the daemon called `AMD64` or `ARM64` again, with what it had.
     pub(crate) fn restart(&self, node: &str) {
         let mut command = Command::new(self.get("RESTART"));
+        if let Some(state) = self.find("STATE") {
+            command.env("MBUILD_ENV_STATE", state);
+        }
         let status = command.arg(node.to_lowercase()).status().unwrap();
         assert!(status.success());
     }

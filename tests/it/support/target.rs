@@ -3,6 +3,8 @@
 //! A case is a `fn(&Target)`; [`cases`] makes tests of them, on the environment that the
 //! variables name. Which daemons those are, a case does not know.
 
+use std::process::Command;
+
 use rustix::process::Signal;
 
 use super::real::{self, Env};
@@ -107,6 +109,16 @@ impl Target {
     /// A value of the environment by the end of its name.
     pub(crate) fn find(&self, name: &str) -> Option<&str> {
         self.env.find(name)
+    }
+
+    /// The major version of the Docker engines, where that is what the daemons are.
+    pub(crate) fn engine_version(&self) -> Option<u32> {
+        let host = self.nodes[0].endpoint.strip_prefix("docker+")?;
+        let mut command = Command::new(self.find("DOCKER")?);
+        command.args(["version", "--format", "{{.Server.Version}}"]);
+        let output = command.env("DOCKER_HOST", host).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split('.').next()?.parse().ok()
     }
 
     /// Sends a signal to the daemon of a node.
