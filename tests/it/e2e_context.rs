@@ -113,7 +113,11 @@ fn two_platforms_on_one_daemon_are_sent_the_context_once(target: &Target) {
     let node = target.nodes[0].with_platforms(&["linux/amd64", "linux/arm64"]);
     let sandbox = sandbox_with(target, &target.config_of(&[node]));
     let line = format!("{BOTH} --progress rawjson -o type=cacheonly ctx");
-    check(sandbox.run(&line), &["amd64"], true);
+    let ran = sandbox.run(&line);
+    // Before BuildKit 0.16 a frontend asks for it once for each platform.
+    if target.engine_version().is_none_or(|major| major >= 28) {
+        check(ran, &["amd64"], true);
+    }
 }
 
 fn what_is_ignored_is_not_sent(target: &Target) {
