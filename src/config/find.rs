@@ -39,7 +39,7 @@ pub fn user_file(env: &Env) -> Option<PathBuf> {
 ///
 /// # Errors
 ///
-/// When the file that wins cannot be read or is refused by [`parse`]; a file named by
+/// When the file that wins cannot be read or is refused by [`parse()`]; a file named by
 /// `--config` or `MBUILD_CONFIG` must be there.
 pub fn load(lookup: &Lookup<'_>) -> Result<Settings, ConfigError> {
     let user_file = user_file(lookup.env);

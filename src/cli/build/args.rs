@@ -83,8 +83,13 @@ pub struct BuildArgs {
     /// Extra host for steps: NAME:IP
     #[arg(long, value_name = "NAME:IP", help_heading = "Steps")]
     pub add_host: Vec<String>,
-    /// Limit for steps: NAME=SOFT[:HARD]
-    #[arg(long, value_name = "LIMIT", help_heading = "Steps")]
+    /// Limits for steps
+    #[arg(
+        long,
+        value_name = "LIMIT",
+        help = "Limit for steps: NAME=SOFT[:HARD]",
+        help_heading = "Steps"
+    )]
     pub ulimit: Vec<String>,
     /// Size of /dev/shm, such as 64m
     #[arg(long, value_name = "BYTES", help_heading = "Steps")]
@@ -131,8 +136,13 @@ pub struct BuildArgs {
         value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
     pub quiet: bool,
 
-    /// Annotation of the image: [TYPE[PLATFORM]:]KEY=VALUE
-    #[arg(long, value_name = "SPEC", help_heading = "What to build")]
+    /// Annotations of the image
+    #[arg(
+        long,
+        value_name = "SPEC",
+        help = "Annotation of the image: [TYPE[PLATFORM]:]KEY=VALUE",
+        help_heading = "What to build"
+    )]
     pub annotation: Vec<String>,
 
     /// What buildx accepts and ignores
