@@ -11,11 +11,13 @@ bridge_up() {
     ip link set "$BRIDGE" up
 }
 
-# The name is free, or the bridge is ours.
+# The name is free, or the bridge is ours; the subnet is on no other interface.
 check_bridge() {
     owner=$(cat "/sys/class/net/$BRIDGE/ifalias" 2>/dev/null || echo "$STATE")
     [ "$owner" = "$STATE" ] || die "interface $BRIDGE belongs to ${owner:-something else};" \
         "run down there, or set MBUILD_ENV_NAME and MBUILD_ENV_SUBNET"
+    other=$(ip -o -4 addr show | awk -v own="$BRIDGE" -v ip="$SUBNET." '$2 != own && index($4, ip) == 1 { print $2; exit }')
+    [ -z "$other" ] || die "interface $other has the subnet $SUBNET.0/24; set MBUILD_ENV_SUBNET to another"
 }
 
 # node_network NODE LAST_BYTE
