@@ -67,6 +67,11 @@ impl SolveError {
         }
     }
 
+    /// Whether the daemon has built the image and could not push it.
+    pub fn is_push(&self) -> bool {
+        self.kind == SolveErrorKind::Build && self.message.starts_with("failed to push ")
+    }
+
     /// What the user can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         if self.message == NO_IMAGE_EXPORTER {

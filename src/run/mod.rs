@@ -3,6 +3,7 @@
 //! [`run`] reads as its steps. It decides nothing about placement and prints nothing; what
 //! happens goes out as events, what came of it comes back as a [`BuildOutcome`].
 
+mod again;
 mod daemon;
 mod deliver;
 mod error;

@@ -2,10 +2,12 @@
 //! that stops the others.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::Node;
@@ -15,12 +17,16 @@ use crate::request::BuildRequest;
 use crate::unit::{BuildUnit, UnitOutput};
 
 use super::Surroundings;
+use super::again::is_worth_another_push;
 use super::daemon::Daemon;
 use super::error::UnitError;
 use super::inputs::Inputs;
 use super::outcome::UnitReport;
 use super::receive::Stages;
 use super::unit::{self, Attempt};
+
+/// The pause before an image is pushed once more.
+const PUSH_PAUSE: Duration = Duration::from_secs(1);
 
 /// One build, as all its units see it.
 pub(super) struct Job<'a> {
@@ -143,7 +149,21 @@ async fn run_one(
         unit: unit.id,
         at: Timestamp::now(),
     });
-    unit::run(job, unit, daemon, cancel).await
+    let attempt = unit::run(job, unit, daemon, cancel).await;
+    let Err(error) = &attempt.result else {
+        return attempt;
+    };
+    if !is_worth_another_push(unit, error) {
+        return attempt;
+    }
+    job.emit(Event::Note(format!(
+        "{} on {}: {error}; trying once more",
+        unit.platform, unit.node
+    )));
+    tokio::select! {
+        () = sleep(PUSH_PAUSE) => unit::run(job, unit, daemon, cancel).await,
+        () = cancel.cancelled() => attempt,
+    }
 }
 
 async fn free_slot<'a>(

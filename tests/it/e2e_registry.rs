@@ -15,6 +15,8 @@ const BROKEN: Act = Act::Answer(500, None, "out of order");
 
 cases!(beside:
     a_registry_that_fails_twice_is_asked_again,
+    a_push_that_fails_is_tried_once_more,
+    a_push_that_is_refused_is_no_failed_build,
     a_registry_that_is_down_stops_the_build_before_it_starts,
     a_registry_that_refuses_stops_the_build_before_it_starts,
     an_unknown_registry_is_spoken_to_over_tls,
@@ -68,6 +70,39 @@ fn a_registry_that_fails_twice_is_asked_again(target: &Target) {
     assert!(registry.tag("app", "1").is_some());
     assert_eq!(registry.tag("app", "1"), registry.tag("app", "2"));
     assert_eq!(registry.manifest_count("app"), 3, "two images, one index");
+}
+
+/// Two nodes that push the same layer at once meet this at the reference registry.
+fn a_push_that_fails_is_tried_once_more(target: &Target) {
+    let faulty = Faulty::new(target, Auth::Open);
+    let (registry, name) = (&faulty.registry, faulty.name());
+    let unknown = Act::Answer(
+        400,
+        None,
+        r#"{"errors": [{"code": "MANIFEST_BLOB_UNKNOWN"}]}"#,
+    );
+    registry.fault(&Method::PUT, "/manifests/sha256", 1, unknown);
+    faulty
+        .sandbox
+        .run(&format!("{BOTH} -t {name}:1 --push ctx"))
+        .exits(0)
+        .says(&["failed to push", "trying once more"])
+        .says_not(&["ERROR: linux"]);
+    assert_eq!(registry.manifest_count("app"), 3, "two images, one index");
+}
+
+fn a_push_that_is_refused_is_no_failed_build(target: &Target) {
+    let faulty = Faulty::new(target, Auth::Open);
+    let (registry, name) = (&faulty.registry, faulty.name());
+    let refusal = Act::Answer(403, None, "the quota is used up");
+    registry.fault(&Method::PUT, "/manifests/sha256", usize::MAX, refusal);
+    faulty
+        .sandbox
+        .run(&format!("{BOTH} -t {name}:1 --push ctx"))
+        .exits(4)
+        .says(&["failed to push", "403"])
+        .says_not(&["once more"]);
+    assert_eq!(registry.tag("app", "1"), None);
 }
 
 fn a_registry_that_is_down_stops_the_build_before_it_starts(target: &Target) {

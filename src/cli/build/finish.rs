@@ -121,6 +121,7 @@ fn unit_hint(error: &UnitError) -> Option<String> {
 fn unit_exit(error: &UnitError) -> Exit {
     match error {
         _ if error.is_infrastructure() => Exit::Infrastructure,
+        UnitError::Solve(error) if error.is_push() => Exit::Publish,
         UnitError::Solve(_) => Exit::BuildFailed,
         UnitError::Connect(_) | UnitError::Driver(_) | UnitError::Lacks { .. } => Exit::Config,
         UnitError::Gateway(_) => Exit::Usage,
