@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::sandbox::{Ran, Sandbox};
+use crate::support::ran::Ran;
+use crate::support::sandbox::Sandbox;
 use crate::support::target::{Target, cases, fresh};
 
 const BOTH: &str = "--platform linux/amd64,linux/arm64";

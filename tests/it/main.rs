@@ -25,6 +25,7 @@ mod e2e_solve;
 mod e2e_stdin;
 mod e2e_terminal;
 mod e2e_transport;
+mod e2e_usage;
 mod layers;
 mod output_hostile;
 mod output_local;

@@ -9,6 +9,7 @@ pub(crate) mod fake_registry;
 pub(crate) mod hub;
 pub(crate) mod images;
 pub(crate) mod listing;
+pub(crate) mod ran;
 pub(crate) mod rawjson;
 pub(crate) mod real;
 pub(crate) mod sandbox;
