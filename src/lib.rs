@@ -6,6 +6,7 @@
 pub mod attrs;
 pub mod builder;
 pub mod buildkit;
+pub mod causes;
 pub mod cli;
 pub mod config;
 pub mod credentials;

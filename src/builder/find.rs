@@ -10,9 +10,10 @@ use super::choose::{
 use super::docker_host::docker_engine;
 use super::import::buildx_has;
 use super::places::{NothingAnswers, Place, first_answering, nodes_at, places};
-use super::probe::{Probed, causes, probe};
+use super::probe::{Probed, probe};
 use super::spec::{BuilderSpec, SpecError};
 use super::store::{Store, StoreError};
+use crate::causes::causes;
 use crate::config::{Env, Settings};
 
 /// All that defines or chooses builders.

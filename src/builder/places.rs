@@ -6,12 +6,13 @@ use std::path::Path;
 
 use super::choose::DEFAULT_BUILDER;
 use super::docker_host::DockerEngine;
-use super::probe::{ProbeError, Probed, causes};
+use super::probe::{ProbeError, Probed};
 use super::spec::{BuilderSpec, NodeSpec, Origin};
 use super::{Builder, FoundBuilder, Node};
 use crate::buildkit::ConnectError;
 use crate::buildkit::dial::DialError;
 use crate::buildkit::endpoint::Endpoint;
+use crate::causes::causes;
 use crate::config::{self, Env};
 
 /// The name of the node of a builder that was found.

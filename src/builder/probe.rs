@@ -3,8 +3,6 @@
 //! A node that fails is data, never an error of the whole. Connections stay open for the
 //! run that follows, which has one for each daemon.
 
-use std::error::Error;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Node;
 use super::driver::{DriverError, Instance};
 use crate::buildkit::{ConnectError, Connection, history};
+use crate::causes::causes;
 use crate::node::{NodeInfo, Reported};
 
 /// How long all nodes together may take to answer. People wait for the plan; a node that is
@@ -131,20 +130,6 @@ fn info(node: &Node, outcome: &Result<Answer, ProbeError>) -> NodeInfo {
         running,
         ..node.info()
     }
-}
-
-/// Joins an error with its causes, without what was said before.
-pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            let _ = write!(text, ": {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

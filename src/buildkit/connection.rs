@@ -24,6 +24,7 @@ use super::io::{ByteStream, Line};
 use super::once::once;
 use super::pipe::{self, SessionOpen, SessionPipe};
 use super::watched::Watched;
+use crate::causes::causes;
 
 /// BuildKit's own limit for messages, both ways.
 pub(super) const MAX_MESSAGE: usize = 16 * 1024 * 1024;
@@ -206,7 +207,7 @@ async fn greet(
 /// See [`Connection::loss`].
 pub(super) fn loss(status: &Status, line: &Line) -> Option<String> {
     let source = std::error::Error::source(status);
-    let cause = source.map(super::io::describe);
+    let cause = source.map(causes);
     // A proxy's, or a daemon's on its way out. BuildKit's own errors always have details.
     let draining = status.code() == tonic::Code::Unavailable && status.details().is_empty();
     match (line.end(), cause) {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::io::{Line, describe};
+use super::io::Line;
+use crate::causes::causes;
 
 /// How long a peer that takes no more may take to say why.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -57,7 +58,7 @@ impl<S: AsyncRead + Unpin> Watched<S> {
     ) -> Poll<io::Result<usize>> {
         let before = buf.filled().len();
         if let Err(error) = ready!(Pin::new(&mut self.inner).poll_read(cx, buf)) {
-            self.line.note_end(|| describe(&error));
+            self.line.note_end(|| causes(&error));
             return Poll::Ready(Err(error));
         }
         let bytes = &buf.filled()[before..];
@@ -107,7 +108,7 @@ impl<S: AsyncRead + Unpin> Watched<S> {
         let error = error.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
         self.line.note_end(|| match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => CLOSED.to_owned(),
-            _ => describe(&error),
+            _ => causes(&error),
         });
         Poll::Ready(error)
     }

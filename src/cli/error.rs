@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 
 use super::exit::Exit;
+use crate::causes::causes;
 
 /// A failure on its way to the user.
 #[derive(Debug)]
@@ -48,26 +49,12 @@ impl CliError {
 
     /// The text for stderr: each cause once, then the hints.
     pub fn render(&self) -> String {
-        let mut text = format!("ERROR: {}\n", chain(&*self.source));
+        let mut text = format!("ERROR: {}\n", causes(&*self.source));
         for hint in &self.hints {
             let _ = writeln!(text, "hint: {hint}");
         }
         text
     }
-}
-
-/// Joins an error and its sources, leaving out what the text before already says.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            let _ = write!(text, ": {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -94,6 +81,6 @@ mod tests {
     #[test]
     fn a_cause_that_is_already_in_the_text_is_left_out() {
         let source = std::io::Error::other("a");
-        assert_eq!(chain(&Outer { path: "a", source }), "cannot read a");
+        assert_eq!(causes(&Outer { path: "a", source }), "cannot read a");
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// A module, and what it may import besides itself.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("attrs", &["platform", "reference"]),
+    ("causes", &[]),
     ("platform", &[]),
     ("digest", &[]),
     ("reference", &["digest"]),
@@ -38,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "buildkit",
         &[
+            "causes",
             "credentials",
             "digest",
             "event",
@@ -61,7 +63,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "builder",
-        &["buildkit", "config", "digest", "node", "platform"],
+        &["buildkit", "causes", "config", "digest", "node", "platform"],
     ),
     (
         "merge",
@@ -120,6 +122,7 @@ const FENCED: &[(&str, &[&str])] = &[
 /// Modules that decide and neither wait nor touch anything.
 const PURE: &[&str] = &[
     "attrs",
+    "causes",
     "digest",
     "event",
     "ignore",

@@ -4,12 +4,12 @@ use std::error::Error;
 
 use tonic::{Code, Status};
 
-use crate::buildkit::io::describe;
+use crate::causes::causes;
 
 /// A status with an error and all its causes: the daemon passes on nothing but this text, so
 /// it is all that the user gets to see.
 pub(super) fn failure(code: Code, context: &str, error: &(dyn Error + 'static)) -> Status {
-    let causes = describe(error);
+    let causes = causes(error);
     let message = match context {
         "" => causes,
         context => format!("{context}: {causes}"),

@@ -6,13 +6,14 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::buildkit::excerpt;
+use crate::causes::causes;
 use crate::event::UnitLabel;
 use crate::progress::{Mode, State, report};
 use crate::run::{BuildOutcome, DeliverError, Delivered, PrepareError, UnitError};
 use crate::unit::BuildUnit;
 
 use super::super::app::App;
-use super::super::error::{CliError, CommandResult, chain};
+use super::super::error::{CliError, CommandResult};
 use super::super::exit::Exit;
 use super::args::BuildArgs;
 use super::execute::Executed;
@@ -104,7 +105,7 @@ fn unit_failure(unit: &BuildUnit, error: &UnitError, progress: &State) -> String
         text += &report::failure(progress, unit.id, details.vertex.as_deref(), &excerpts);
         hint = solve.hint();
     }
-    text += &format!("ERROR: {label}: {}\n", chain(error));
+    text += &format!("ERROR: {label}: {}\n", causes(error));
     if let Some(hint) = hint.or_else(|| unit_hint(error)) {
         text += &format!("hint: {hint}\n");
     }
@@ -152,7 +153,7 @@ fn report_delivery(delivered: &Result<Delivered, DeliverError>, app: &App) -> Op
             for (name, error) in &published.unmoved {
                 let text = CliError::new(
                     Exit::Publish,
-                    format!("{name} was not moved: {}", chain(error)),
+                    format!("{name} was not moved: {}", causes(error)),
                 );
                 let text = error.advice().into_iter().fold(text, CliError::hint);
                 app.say(&text.render());
@@ -170,7 +171,7 @@ fn report_delivery(delivered: &Result<Delivered, DeliverError>, app: &App) -> Op
                 DeliverError::Publish(error) => error.advice(),
                 _ => None,
             };
-            let text = CliError::new(Exit::Publish, chain(error));
+            let text = CliError::new(Exit::Publish, causes(error));
             app.say(&hint.into_iter().fold(text, CliError::hint).render());
             Some(Exit::Publish)
         }

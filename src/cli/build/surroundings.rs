@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::builder::{Answer, Builder};
 use crate::buildkit::session::{SecretSource, TokenSeeds, TokenSource, random_id};
+use crate::causes::causes;
 use crate::config::Settings;
 use crate::credentials::{CredentialEnv, Credentials, ProxySettings};
 use crate::event::Event;
@@ -19,7 +20,6 @@ use crate::request::{BuildContext, BuildRequest};
 use crate::run::{self, RegistryTokens};
 
 use super::super::app::App;
-use super::super::error::chain;
 
 /// The file in the state directory that holds this machine's own part of context keys.
 const KEY_FILE: &str = "context-key";
@@ -64,7 +64,7 @@ impl<'a> Prepared<'a> {
         match self.credentials.docker_config().await {
             Ok(config) => config.proxies(daemon).cloned(),
             Err(error) => {
-                self.app.warn(&chain(&error));
+                self.app.warn(&causes(&error));
                 None
             }
         }

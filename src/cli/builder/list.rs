@@ -6,8 +6,9 @@ use crate::builder::{
     BrokenBuilder, Builder, BuilderSpec, DEFAULT_BUILDER, Finder, Named, Probed, StoreError,
     first_answering, nodes_at, probe,
 };
+use crate::causes::causes;
 
-use super::super::error::{CliError, CommandResult, chain};
+use super::super::error::{CliError, CommandResult};
 use super::super::exit::Exit;
 use super::show::{self, Width};
 use super::view::BuilderView;
@@ -48,10 +49,10 @@ pub(super) async fn ls(args: &LsArgs, world: &World<'_>) -> CommandResult {
     let chosen = finder.chosen();
     let views = gather(&finder, &chosen).await.map_err(store_error)?;
     match chosen {
-        Err(error) => world.app.warn(&chain(&error)),
+        Err(error) => world.app.warn(&causes(&error)),
         Ok(Some(named)) if views.iter().all(|view| view.name != named.name) => {
             if let Err(error) = finder.named(&named) {
-                world.app.warn(&chain(&error));
+                world.app.warn(&causes(&error));
                 error
                     .hints()
                     .iter()
@@ -60,7 +61,7 @@ pub(super) async fn ls(args: &LsArgs, world: &World<'_>) -> CommandResult {
         }
         Ok(None) => {
             if let Err(error) = finder.check_unnamed() {
-                world.app.warn(&chain(&error));
+                world.app.warn(&causes(&error));
             }
         }
         Ok(Some(_)) => {}
@@ -140,7 +141,7 @@ async fn gather(
             }
             Err(BrokenBuilder { name, error }) => {
                 let current = is_current(&name);
-                BuilderView::broken(name, current, "", chain(&error))
+                BuilderView::broken(name, current, "", causes(&error))
             }
         });
     }

@@ -114,7 +114,7 @@ impl NodeView {
                 view.platforms = worker.map(|w| texts(&w.platforms)).unwrap_or_default();
             }
             Err(error) => {
-                view.error = Some(super::super::error::chain(error));
+                view.error = Some(crate::causes::causes(error));
                 view.hint = error.hint();
             }
         }
