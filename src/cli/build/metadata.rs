@@ -7,9 +7,11 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::digest::Digest;
+use crate::merge::registry::Pushed;
 use crate::oci::Descriptor;
 use crate::progress::State;
 use crate::run::{BuildOutcome, UnitReport};
+use crate::unit::UnitOutput;
 
 /// The version of everything under `mbuild.`.
 const VERSION: u32 = 1;
@@ -55,11 +57,11 @@ impl Image {
     /// Finds the image of a successful build; `None` when it made none.
     pub(super) fn of(outcome: &BuildOutcome) -> Option<Self> {
         let single = match &outcome.units[..] {
-            [unit] => unit.result.as_ref().ok().map(|output| &output.response),
+            [unit] => unit.result.as_ref().ok(),
             _ => None,
         };
         let config = single
-            .and_then(|keys| keys.get("containerimage.config.digest"))
+            .and_then(|output| output.response.get("containerimage.config.digest"))
             .cloned();
         if let Some(published) = outcome.published() {
             let names: Vec<String> = published.moved.iter().map(ToString::to_string).collect();
@@ -71,13 +73,12 @@ impl Image {
             });
         }
         // Several nodes that keep their own image each have no image in common.
-        let keys = single.filter(|_| outcome.is_built())?;
+        let output = single.filter(|_| outcome.is_built())?;
+        let keys = &output.response;
         Some(Image {
             digest: keys.get("containerimage.digest")?.clone(),
             config,
-            descriptor: keys
-                .get("containerimage.descriptor")
-                .and_then(|text| decode(text)),
+            descriptor: descriptor(output),
             names: keys.get("image.name").cloned(),
         })
     }
@@ -156,10 +157,10 @@ fn platform(report: &UnitReport, outcome: &BuildOutcome, progress: &State) -> Pl
     json
 }
 
-fn decode(base64: &str) -> Option<Value> {
-    use base64::Engine;
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(base64)
-        .ok()?;
-    serde_json::from_slice(&bytes).ok()
+/// The image's descriptor, if its daemon gave a whole one.
+fn descriptor(output: &UnitOutput) -> Option<Value> {
+    let root = Pushed::read("", None, output).ok()?.root;
+    // Without a media type only the digest was known.
+    let whole = !root.media_type.is_empty();
+    whole.then(|| serde_json::to_value(root).ok()).flatten()
 }
