@@ -143,12 +143,6 @@ impl SolveOutput {
         let names = self.response.get("image.name").map_or("", String::as_str);
         names.split(',').filter(|name| !name.is_empty()).collect()
     }
-
-    /// The descriptor of an exported cache as JSON; `None` if none was exported to a registry
-    /// or a directory.
-    pub fn cache_manifest_json(&self) -> Option<&str> {
-        self.response.get("cache.manifest").map(String::as_str)
-    }
 }
 
 impl Connection {

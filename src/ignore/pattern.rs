@@ -95,11 +95,6 @@ impl PatternSet {
         &self.patterns
     }
 
-    /// Whether any pattern starts with `!`.
-    pub fn has_exceptions(&self) -> bool {
-        self.patterns.iter().any(Pattern::is_exception)
-    }
-
     /// Reports whether a path is matched, trying all its ancestors.
     pub fn matches(&self, path: &[u8]) -> bool {
         let ancestors = ancestors(path);

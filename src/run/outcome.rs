@@ -1,9 +1,7 @@
 //! What a build came to: each unit's end, and what was delivered.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::event::UnitId;
 use crate::merge::registry::Published;
 use crate::unit::{BuildUnit, UnitOutput};
 
@@ -64,14 +62,6 @@ impl BuildOutcome {
             Err(error) if !error.is_cancelled() => Some((&report.unit, error)),
             _ => None,
         })
-    }
-
-    /// What the units' daemons answered, by unit.
-    pub fn outputs(&self) -> BTreeMap<UnitId, &UnitOutput> {
-        self.units
-            .iter()
-            .filter_map(|report| Some((report.unit.id, report.result.as_ref().ok()?)))
-            .collect()
     }
 
     /// The first image that was published; `None` if none was.
