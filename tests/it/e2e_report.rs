@@ -192,7 +192,9 @@ fn every_line_of_rawjson_says_whose_it_is(target: &Target) {
 fn a_dry_run_prints_the_plan_and_builds_nothing(target: &Target) {
     let sandbox = sandbox(target);
     let name = target.repository("dry");
-    let line = format!("{BOTH} -t {name}:1 --push --dry-run --metadata-file meta.json ctx");
+    sandbox.write("id", "of an earlier build");
+    let line =
+        format!("{BOTH} -t {name}:1 --push --dry-run --metadata-file meta.json --iidfile id ctx");
     let ran = sandbox.run(&line).exits(0);
     assert_eq!(
         (ran.out(), &*ran.stderr),
@@ -210,6 +212,7 @@ fn a_dry_run_prints_the_plan_and_builds_nothing(target: &Target) {
     assert_eq!(plan["units"][1]["node"], "arm64");
     assert_eq!(Hub::new(&name).find("1"), None);
     assert!(!sandbox.path("meta.json").exists());
+    assert_eq!(sandbox.read("id"), "of an earlier build");
 }
 
 fn a_dry_run_needs_no_daemon_whose_platforms_are_configured(target: &Target) {

@@ -11,8 +11,7 @@ use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::args::BuildArgs;
 
-/// Refuses files that could not be written in the end, and removes what an earlier build left,
-/// so that it does not pass for this one's.
+/// Refuses files that could not be written in the end. Touches none.
 pub(super) fn check(args: &BuildArgs, app: &App) -> Result<(), CliError> {
     let files = [
         ("--metadata-file", &args.metadata_file),
@@ -36,10 +35,15 @@ pub(super) fn check(args: &BuildArgs, app: &App) -> Result<(), CliError> {
             return Err(CliError::usage(problem));
         }
     }
+    Ok(())
+}
+
+/// Removes the digest that an earlier build left, so that it does not pass for this one's.
+pub(super) fn forget(args: &BuildArgs, app: &App) {
     if let Some(path) = &args.iidfile {
+        // It need not be there; one that stays is replaced in the end or the build fails.
         drop(std::fs::remove_file(app.path(path)));
     }
-    Ok(())
 }
 
 /// Writes the file whole or not at all.

@@ -75,6 +75,7 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         Mode::Quiet | Mode::None => placed.plan.warnings.iter().for_each(|text| app.warn(text)),
         _ => {}
     }
+    files::forget(args, app);
     let (events, received) = unbounded_channel();
     app.notes.attach(&events);
     let surroundings = around.for_run(
