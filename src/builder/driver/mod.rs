@@ -3,6 +3,8 @@
 //! [`Driver`] lists a node's instances and makes a dialer for one. Which instance serves a
 //! build is decided elsewhere, from what is listed here.
 
+mod kubernetes;
+
 use std::fmt;
 use std::sync::Arc;
 
