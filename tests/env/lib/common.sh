@@ -14,8 +14,13 @@ STATE=${MBUILD_ENV_STATE:-$ENV_DIR/.state}
 NODES="amd64 arm64"
 CACHE=$ENV_DIR/.cache
 ROOT=$CACHE/$SUITE
-REGISTRY=$SUBNET.1:$PORT
-BRIDGE=${NAME}0
+
+# What follows from the name and the subnet.
+name_parts() {
+    REGISTRY=$SUBNET.1:$PORT
+    BRIDGE=${NAME}0
+}
+name_parts
 
 say() { printf 'env: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }

@@ -11,13 +11,56 @@ bridge_up() {
     ip link set "$BRIDGE" up
 }
 
+# Takes the first name and subnet that nobody uses, unless they are given, or ours already.
+choose_place() {
+    if [ -n "${MBUILD_ENV_NAME:-}${MBUILD_ENV_SUBNET:-}" ] || alive registry || alive amd64 || alive arm64; then
+        check_bridge
+        return
+    fi
+    for number in '' 2 3 4 5 6 7 8 9; do
+        [ -f "$STATE/settings" ] || NAME=mbuild$number SUBNET=10.213.$((76 + ${number:-1}))
+        rm -f "$STATE/settings"
+        name_parts
+        taken=$(taken_by)
+        [ -n "$taken" ] || return 0
+        say "$taken"
+    done
+    die "set MBUILD_ENV_NAME and MBUILD_ENV_SUBNET to what is free"
+}
+
 # The name is free, or the bridge is ours; the subnet is on no other interface.
 check_bridge() {
+    taken=$(taken_by)
+    [ -z "$taken" ] || die "$taken; run down there, or set MBUILD_ENV_NAME and MBUILD_ENV_SUBNET to what is free"
+}
+
+# Says who has the name or the subnet; nothing if they are ours to use.
+taken_by() {
     owner=$(cat "/sys/class/net/$BRIDGE/ifalias" 2>/dev/null || echo "$STATE")
-    [ "$owner" = "$STATE" ] || die "interface $BRIDGE belongs to ${owner:-something else};" \
-        "run down there, or set MBUILD_ENV_NAME and MBUILD_ENV_SUBNET"
-    other=$(ip -o -4 addr show | awk -v own="$BRIDGE" -v ip="$SUBNET." '$2 != own && index($4, ip) == 1 { print $2; exit }')
-    [ -z "$other" ] || die "interface $other has the subnet $SUBNET.0/24; set MBUILD_ENV_SUBNET to another"
+    if [ "$owner" != "$STATE" ] && ! abandoned; then
+        echo "interface $BRIDGE belongs to ${owner:-something else}"
+        return
+    fi
+    ip -o -4 addr show | awk -v own="$BRIDGE" -v ip="$SUBNET." '
+        $2 != own && index($4, ip) == 1 { print "interface " $2 " has the subnet " ip "0/24"; exit }'
+}
+
+# Nobody runs behind the bridge any more: its environment's processes ended without down, as when a machine restarts.
+abandoned() {
+    for node in $NODES; do
+        [ -z "$(ip netns pids "$(namespace "$node")" 2>/dev/null)" ] || return 1
+    done
+    address=$(ip -o -4 addr show dev "$BRIDGE" | awk '{ sub("/.*", "", $4); print $4; exit }')
+    ! curl -fsS -m 2 -o /dev/null --noproxy '*' "http://$address:$PORT/v2/" 2>/dev/null
+}
+
+# What an environment left that ended without down is in the way of ours.
+clear_abandoned() {
+    owner=$(cat "/sys/class/net/$BRIDGE/ifalias" 2>/dev/null || echo "$STATE")
+    [ "$owner" != "$STATE" ] || return 0
+    say "taking over interface $BRIDGE, which $owner left behind"
+    network_down
+    for node in $NODES; do remove_cgroups "$node"; done
 }
 
 # node_network NODE LAST_BYTE
@@ -46,7 +89,8 @@ network_up() {
 network_down() {
     for node in $NODES; do
         ns=$(namespace "$node")
-        [ ! -e "/run/netns/$ns" ] || ip netns del "$ns"
+        # A plain file is what another mount namespace leaves to see.
+        [ ! -e "/run/netns/$ns" ] || ip netns del "$ns" 2>/dev/null || rm -f "/run/netns/$ns"
         # The kernel takes the pair down with the namespace, but a little later.
         ip link del "$ns" 2>/dev/null || true
     done
