@@ -5,6 +5,7 @@
 mod builder_cli;
 mod buildkit_faults;
 mod dependencies;
+mod deploy_kustomize;
 mod e2e_buildx;
 mod e2e_connection;
 mod e2e_context;

@@ -78,8 +78,30 @@ unpack() {
     fi
 }
 
+# Puts Debian 13's kubectl at $CACHE/kubectl/kubectl once: it has the kustomize that deploy/buildkit must please.
+fetch_kubectl() {
+    [ ! -x "$CACHE/kubectl/kubectl" ] || return 0
+    say "fetching kubectl (Debian trixie; unpacked, not installed)"
+    rm -rf "$CACHE/kubectl"
+    mkdir -p "$CACHE/apt" "$CACHE/kubectl/debs"
+    (
+        SUITE=trixie
+        private_apt
+        quietly apt-get -qq update
+        cd "$CACHE/kubectl/debs"
+        quietly apt-get -qq download kubectl/trixie
+        rm -rf "$CACHE/apt"
+    ) || exit 1
+    unpack "$CACHE"/kubectl/debs/kubectl_*.deb "$CACHE/kubectl/root" usr/bin/kubectl
+    rm -r "$CACHE/kubectl/debs"
+    quietly "$CACHE/kubectl/root/usr/bin/kubectl" version --client
+    mv "$CACHE/kubectl/root/usr/bin/kubectl" "$CACHE/kubectl/kubectl"
+    rm -r "$CACHE/kubectl/root"
+}
+
 # Fills $ROOT once; later runs find it complete.
 fetch_packages() {
+    fetch_kubectl
     [ ! -f "$ROOT/complete" ] || return 0
     say "fetching Debian packages (suites bookworm and $SUITE; unpacked, not installed)"
     rm -rf "$ROOT"
