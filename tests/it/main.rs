@@ -27,6 +27,7 @@ mod e2e_stdin;
 mod e2e_terminal;
 mod e2e_transport;
 mod e2e_usage;
+mod kube_api_double;
 mod layers;
 mod output_hostile;
 mod output_local;

@@ -11,15 +11,11 @@ use mbuild::buildkit::Connection;
 use mbuild::buildkit::dial::{Dial, TlsFiles, dialer};
 use mbuild::buildkit::endpoint::Endpoint;
 use mbuild::buildkit::io::Io;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::RootCertStore;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+use super::authority::{Authority, Clients};
 
 /// A running bridge; dropping it ends it.
 pub(crate) struct Bridge {
@@ -61,21 +57,22 @@ impl Bridge {
 
     /// The same with a certificate of the daemon's that expires in that year.
     pub(crate) async fn mutual_tls_until(engine: &Endpoint, year: i32) -> Self {
-        let authority = authority();
+        let authority = Authority::new();
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| -> Option<PathBuf> {
             let path = folder.path().join(name);
             std::fs::write(&path, text).unwrap();
             Some(path)
         };
-        let (cert, key) = signed(&authority, "client", 4096);
+        let (cert, key) = authority.sign(&["client"], 4096);
         let files = TlsFiles {
             ca: write("ca.pem", &authority.pem()),
             cert: write("cert.pem", &cert.pem()),
             key: write("key.pem", &key.serialize_pem()),
             server_name: Some("buildkitd".into()),
         };
-        let acceptor = TlsAcceptor::from(Arc::new(server_config(&authority, year)));
+        let tls = authority.server(&["buildkitd"], year, Clients::Certified, "h2");
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
         let mut bridge = Self::listen(engine, Some(acceptor)).await;
         bridge.tls = Some(files);
         bridge._folder = Some(folder);
@@ -128,35 +125,4 @@ impl Bridge {
 async fn carry(mut near: impl Io, engine: Arc<dyn Dial>) {
     let mut far = engine.dial().await.unwrap();
     let _ = tokio::io::copy_bidirectional_with_sizes(&mut near, &mut far, 65536, 65536).await;
-}
-
-fn authority() -> Authority {
-    let mut params = CertificateParams::new(vec![]).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-fn signed(by: &Authority, name: &str, until: i32) -> (rcgen::Certificate, KeyPair) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    params.not_after = rcgen::date_time_ymd(until, 1, 1);
-    (params.signed_by(&key, by).unwrap(), key)
-}
-
-fn server_config(authority: &Authority, until: i32) -> ServerConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.der().clone()).unwrap();
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-    let (cert, key) = signed(authority, "buildkitd", until);
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier.build().unwrap())
-        .with_single_cert(vec![cert.der().clone()], key)
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    config
 }

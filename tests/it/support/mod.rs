@@ -1,5 +1,6 @@
 //! What tests share: the other sides of our protocols, played or real.
 
+pub(crate) mod authority;
 pub(crate) mod bridge;
 pub(crate) mod buildx;
 pub(crate) mod dockerfile_build;
@@ -8,6 +9,7 @@ pub(crate) mod fake_buildkitd;
 pub(crate) mod fake_registry;
 pub(crate) mod hub;
 pub(crate) mod images;
+pub(crate) mod kube_api;
 pub(crate) mod listing;
 pub(crate) mod ran;
 pub(crate) mod rawjson;
