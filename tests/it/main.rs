@@ -27,6 +27,8 @@ mod e2e_stdin;
 mod e2e_terminal;
 mod e2e_transport;
 mod e2e_usage;
+mod examples_action;
+mod examples_ci;
 mod kube_api_double;
 mod layers;
 mod output_hostile;

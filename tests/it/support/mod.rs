@@ -11,6 +11,7 @@ pub(crate) mod hub;
 pub(crate) mod images;
 pub(crate) mod kube_api;
 pub(crate) mod listing;
+pub(crate) mod pipeline;
 pub(crate) mod ran;
 pub(crate) mod rawjson;
 pub(crate) mod real;

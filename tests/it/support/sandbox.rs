@@ -87,6 +87,7 @@ impl Sandbox {
     pub(crate) fn mbuild(&self, line: &str) -> Mbuild {
         let words = line.split_whitespace().map(str::to_owned);
         Mbuild {
+            program: env!("CARGO_BIN_EXE_mbuild"),
             words: words.collect(),
             env: BTreeMap::from([
                 ("HOME".into(), self.path("home").display().to_string()),
@@ -100,6 +101,15 @@ impl Sandbox {
         }
     }
 
+    /// A run of a shell with these words, which finds `mbuild`.
+    pub(crate) fn shell(&self, program: &'static str, words: &[&str]) -> Mbuild {
+        let exec = format!("exec {} \"$@\"", env!("CARGO_BIN_EXE_mbuild"));
+        let mut run = self.mbuild("").env("PATH", self.stand_in("mbuild", &exec));
+        run.program = program;
+        run.words = words.iter().map(|&word| word.to_owned()).collect();
+        run
+    }
+
     /// Runs `mbuild` with these words to its end.
     pub(crate) fn run(&self, line: &str) -> Ran {
         self.mbuild(line).run()
@@ -108,6 +118,7 @@ impl Sandbox {
 
 /// A run that has not begun.
 pub(crate) struct Mbuild {
+    program: &'static str,
     words: Vec<String>,
     env: BTreeMap<String, String>,
     cwd: PathBuf,
@@ -151,7 +162,7 @@ impl Mbuild {
 
     /// Starts it.
     pub(crate) fn start(self) -> Running {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mbuild"));
+        let mut command = Command::new(self.program);
         command.args(&self.words).current_dir(&self.cwd);
         command.env_clear().envs(&self.env);
         let stdin = match (&self.stdin, self.pipe) {
