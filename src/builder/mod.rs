@@ -21,6 +21,7 @@ use crate::node::{NodeInfo, Reported};
 
 pub use choose::{DEFAULT_BUILDER, Named, NamedBy, NoneChosen, UnknownBuilder};
 pub use docker_host::{DockerEngine, DockerHostError, docker_engine};
+pub use driver::kubernetes;
 pub use driver::{DriverError, Instance};
 pub use find::{BrokenBuilder, FindError, Finder, FoundBuilder};
 pub use import::{ImportError, Imported, import, import_text};

@@ -3,7 +3,7 @@
 //! [`Driver`] lists a node's instances and makes a dialer for one. Which instance serves a
 //! build is decided elsewhere, from what is listed here.
 
-mod kubernetes;
+pub mod kubernetes;
 
 use std::fmt;
 use std::sync::Arc;
