@@ -83,7 +83,6 @@ fn jenkins_pushes_and_archives(target: &Target) {
     let commit = check_out(&sandbox);
     let jenkinsfile = file(JENKINSFILE);
     let pod = yaml(between(&jenkinsfile, "yaml: '''", "'''"));
-    assert_eq!(pod["spec"]["serviceAccountName"], "buildkitd-client");
     let container = &pod["spec"]["containers"][0];
     let mut variables = in_pod(&sandbox, target, container, &pod["spec"]["volumes"]);
     let repository = target.repository("jenkins");
@@ -186,7 +185,6 @@ fn argo_pushes_and_keeps_files(target: &Target) {
     let sandbox = Sandbox::new(target);
     let commit = check_out(&sandbox);
     let spec = &yaml(&file(ARGO))["spec"];
-    assert_eq!(spec["serviceAccountName"], "buildkitd-client");
     let template = &spec["templates"][0];
     let script = &template["script"];
     let image = format!("{}:1", target.repository("argo"));
@@ -253,6 +251,59 @@ fn the_agent_image_is_built_by_mbuild_alone(target: &Target) {
         let it = sandbox.read(&format!("out/linux_{arch}/it"));
         assert_eq!(it, format!("mbuild of {arch}\n"));
     }
+}
+
+#[test]
+fn every_pipeline_can_be_read_without_an_environment() {
+    let pod = file(JENKINSFILE);
+    let pod = between(&pod, "yaml: '''", "'''").to_owned();
+    for text in [
+        file(GITLAB),
+        file(ARGO),
+        file("examples/github-actions/push.yml"),
+        pod,
+    ] {
+        assert!(yaml(&text).is_object());
+    }
+    let jenkinsfile = file(JENKINSFILE);
+    for (open, close) in [('{', '}'), ('(', ')'), ('[', ']')] {
+        let count = |bracket| jenkinsfile.matches(bracket).count();
+        assert_eq!(count(open), count(close), "{open}{close}");
+    }
+    let mut scripts = jenkins_steps(&jenkinsfile);
+    let gitlab = yaml(&file(GITLAB));
+    scripts.extend(["init", "push", "files"].map(|job| gitlab_script(&gitlab, job)));
+    scripts.push(text(
+        &yaml(&file(ARGO))["spec"]["templates"][0]["script"]["source"],
+    ));
+    scripts.push(file("examples/github-actions/build.sh"));
+    for script in scripts {
+        let read = std::process::Command::new("bash")
+            .args(["-n", "-c", &script])
+            .status();
+        assert!(read.unwrap().success(), "{script}");
+    }
+}
+
+#[test]
+fn pipelines_name_what_the_deployment_makes() {
+    let clients = file("deploy/buildkit/base/client.yaml");
+    let account = yaml(clients.split("\n---\n").next().unwrap());
+    assert_eq!(account["kind"], "ServiceAccount");
+    let account = text(&account["metadata"]["name"]);
+    for path in [
+        JENKINSFILE,
+        GITLAB,
+        ARGO,
+        "examples/github-actions/push.yml",
+    ] {
+        assert!(file(path).contains(&account), "{path}");
+    }
+    // The image has no entrypoint, since CI systems start a shell in it.
+    let agent = file("examples/agent/Dockerfile");
+    assert!(!agent.lines().any(|line| line.starts_with("ENTRYPOINT")));
+    let scale_down = file("deploy/buildkit/components/autoscale/scale-down.yaml");
+    assert!(scale_down.contains("command: [mbuild]"));
 }
 
 #[test]
