@@ -20,7 +20,7 @@ use async_trait::async_trait;
 pub use command::CommandDialer;
 pub use docker::DockerDialer;
 pub use tcp::TcpDialer;
-pub use tls::{TlsDialer, TlsError, TlsFiles};
+pub use tls::{TlsDialer, TlsError, TlsFiles, secure};
 pub use unix::UnixDialer;
 
 use super::endpoint::Endpoint;
@@ -156,6 +156,8 @@ pub enum DialError {
     Driver {
         /// Where to.
         endpoint: String,
+        /// What the user can do about it; `None` where that is not known.
+        hint: Option<String>,
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },
@@ -172,6 +174,7 @@ impl DialError {
                 Some(format!("install `{program}` or put its directory in PATH"))
             }
             Self::Tls { source, .. } => source.hint(),
+            Self::Driver { hint, .. } => hint.clone(),
             _ => None,
         }
     }

@@ -2,6 +2,23 @@
 //!
 //! Finds them, says why one is not ready, chooses one and opens a byte stream to it. All that
 //! knows the Kubernetes API is below this module.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the driver that uses all this comes next"
+)]
 
+mod access;
+mod attempt;
+mod cluster;
+mod ending;
+mod exec;
+mod forward;
+mod kubeconfig;
 pub mod manifest;
 pub mod options;
+mod pulse;
+mod ready;
+mod rights;
+mod transport;
+mod websocket;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -19,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::{ByteStream, CONNECT_DEADLINE, Dial, DialError, TcpDialer, Terms, within};
 use crate::buildkit::endpoint::HostPort;
+use crate::buildkit::io::Io;
 
 pub use explain::TlsError;
 pub use files::TlsFiles;
@@ -63,23 +65,60 @@ impl TlsDialer {
             .unwrap_or(&self.address.host)
     }
 
-    async fn handshake(&self) -> Result<Explained, TlsOrDial> {
-        let name = self.server_name();
+    async fn handshake(&self) -> Result<Explained<TcpStream>, TlsOrDial> {
+        let client = Client::new(&self.files, self.server_name(), self.protocol).await?;
+        let stream = self.tcp.connect().await.map_err(TlsOrDial::Dial)?;
+        Ok(client.handshake(stream).await?)
+    }
+}
+
+/// Speaks TLS on a stream that is open already; the server's name is the one in `files`.
+///
+/// # Errors
+///
+/// When the files cannot be used, or the handshake fails. Sets no limit.
+pub async fn secure(
+    stream: ByteStream,
+    files: &TlsFiles,
+    protocol: &'static [u8],
+) -> Result<ByteStream, TlsError> {
+    let name = files.server_name.as_deref().unwrap_or_default();
+    let client = Client::new(files, name, protocol).await?;
+    Ok(Box::new(client.handshake(stream).await?))
+}
+
+/// All that a handshake needs besides the stream.
+struct Client {
+    config: ClientConfig,
+    server: ServerName<'static>,
+    name: String,
+}
+
+impl Client {
+    /// Reads the files first, so that a wrong one is told before anything is dialled.
+    async fn new(files: &TlsFiles, name: &str, protocol: &[u8]) -> Result<Self, TlsError> {
         let server = ServerName::try_from(name.to_owned())
             .map_err(|_| TlsError::ServerName(name.to_owned()))?;
-        let files = self.files.clone();
+        let files = files.clone();
         let mut config = tokio::task::spawn_blocking(move || files.client_config())
             .await
             .map_err(|error| TlsError::Other(io::Error::other(error)))??;
-        config.alpn_protocols = vec![self.protocol.to_vec()];
-        let stream = self.tcp.connect().await.map_err(TlsOrDial::Dial)?;
-        let stream = TlsConnector::from(Arc::new(config))
-            .connect(server, stream)
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Ok(Self {
+            config,
+            server,
+            name: name.to_owned(),
+        })
+    }
+
+    async fn handshake<S: Io>(self, stream: S) -> Result<Explained<S>, TlsError> {
+        let stream = TlsConnector::from(Arc::new(self.config))
+            .connect(self.server, stream)
             .await
-            .map_err(|error| explain::explain(error, name))?;
+            .map_err(|error| explain::explain(error, &self.name))?;
         Ok(Explained {
             stream,
-            name: name.to_owned(),
+            name: self.name,
         })
     }
 }
@@ -130,12 +169,12 @@ impl From<TlsError> for TlsOrDial {
 
 /// A TLS stream whose errors are explained: with TLS 1.3 a server refuses the client's
 /// certificate only after the handshake, so that the refusal comes with the first read.
-struct Explained {
-    stream: TlsStream<TcpStream>,
+struct Explained<S> {
+    stream: TlsStream<S>,
     name: String,
 }
 
-impl AsyncRead for Explained {
+impl<S: Io> AsyncRead for Explained<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -151,7 +190,7 @@ impl AsyncRead for Explained {
     }
 }
 
-impl AsyncWrite for Explained {
+impl<S: Io> AsyncWrite for Explained<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

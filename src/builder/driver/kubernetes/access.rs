@@ -1,0 +1,384 @@
+//! Why the API server did not do what it was asked: [`KubeError`], made of kube's errors and
+//! of what was being done ([`Doing`]).
+//!
+//! Missing rights are told with the YAML that grants them. It says what went wrong and retries
+//! nothing.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::client::AuthError;
+use kube::core::Status;
+use rustls::CertificateError;
+
+use super::rights::Missing;
+
+/// Any error, as libraries hand it over.
+pub type AnyError = Box<dyn Error + Send + Sync>;
+
+/// A request to the API server, in the words of its access rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doing {
+    /// The verb, such as `list`.
+    pub verb: &'static str,
+    /// The API group; empty for the core one.
+    pub group: &'static str,
+    /// The resource, with its subresource, such as `pods/exec`.
+    pub resource: &'static str,
+    /// The namespace; `None` for what belongs to the whole cluster.
+    pub namespace: Option<String>,
+    /// The object; `None` for a request about many.
+    pub name: Option<String>,
+}
+
+/// Why the API server did not do what it was asked, or could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum KubeError {
+    /// Nothing says where a cluster is.
+    #[error(
+        "no cluster is configured: no kubeconfig at {}, and this is not a pod with a service account",
+        paths(looked)
+    )]
+    NoConfig {
+        /// Where a kubeconfig was looked for.
+        looked: Vec<PathBuf>,
+    },
+    /// The kubeconfig, or the pod's service account, cannot be used.
+    #[error("cannot use {place}")]
+    Config {
+        /// The file or files.
+        place: String,
+        /// Why.
+        source: AnyError,
+    },
+    /// The kubeconfig has no context of that name.
+    #[error("{place} has no context `{context}`; it has {}", names(known))]
+    UnknownContext {
+        /// The file or files.
+        place: String,
+        /// The name.
+        context: String,
+        /// Those it has.
+        known: Vec<String>,
+    },
+    /// The kubeconfig chooses no context, and nothing else does.
+    #[error("{place} has no current context; choose one of {}", names(known))]
+    NoContext {
+        /// The file or files.
+        place: String,
+        /// Those it has.
+        known: Vec<String>,
+    },
+    /// The cluster is reached through a proxy.
+    #[error("{place} has `proxy-url`, which is not supported")]
+    Proxy {
+        /// The file or files.
+        place: String,
+    },
+    /// The program or file that has the credentials failed.
+    #[error("cannot get credentials for the cluster: {reason}")]
+    Login {
+        /// What happened.
+        reason: String,
+    },
+    /// No connection to the API server.
+    #[error("cannot reach the API server {server}")]
+    Unreachable {
+        /// Its address.
+        server: String,
+        /// Why.
+        source: AnyError,
+    },
+    /// The API server's certificate is wrong, or it does not like ours.
+    #[error("no secure connection to the API server {server}: {reason}")]
+    Tls {
+        /// Its address.
+        server: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The API server took the request and said nothing.
+    #[error("no answer from the API server within {} s to: {doing}", limit.as_secs())]
+    Silent {
+        /// The request.
+        doing: Doing,
+        /// How long it had.
+        limit: Duration,
+    },
+    /// The API server does not know who asks.
+    #[error("the API server does not accept the credentials (401 {message})")]
+    Unauthorized {
+        /// What it said.
+        message: String,
+    },
+    /// The access rules forbid the request.
+    #[error(transparent)]
+    Forbidden(Box<Missing>),
+    /// A policy other than the access rules forbids it: a quota, an admission check.
+    #[error("the cluster does not allow to {doing}: {message}")]
+    Denied {
+        /// The request.
+        doing: Doing,
+        /// What it said.
+        message: String,
+    },
+    /// The object is not there.
+    #[error("cannot {doing}: {message}")]
+    NotFound {
+        /// The request.
+        doing: Doing,
+        /// What it said.
+        message: String,
+    },
+    /// Somebody else changed the object, or it is there already.
+    #[error("cannot {doing}: {message}")]
+    Conflict {
+        /// The request.
+        doing: Doing,
+        /// What it said.
+        message: String,
+    },
+    /// What a watch wanted to go on from is no longer remembered.
+    #[error("cannot {doing}: {message}")]
+    Gone {
+        /// The request.
+        doing: Doing,
+        /// What it said.
+        message: String,
+    },
+    /// The API server answered with another error.
+    #[error("cannot {doing}: {message} ({code})")]
+    Refused {
+        /// The request.
+        doing: Doing,
+        /// The HTTP status.
+        code: u16,
+        /// What it said.
+        message: String,
+    },
+    /// Anything else.
+    #[error("cannot {doing}")]
+    Other {
+        /// The request.
+        doing: Doing,
+        /// What happened.
+        source: AnyError,
+    },
+}
+
+/// No connection to a server; the connector's error, found again in what kube makes of it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot connect to {server}")]
+pub(super) struct ConnectFailure {
+    pub(super) server: String,
+    pub(super) source: AnyError,
+}
+
+/// No answer in time; likewise.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {} s", limit.as_secs())]
+pub(super) struct NoAnswer {
+    pub(super) limit: Duration,
+}
+
+impl Doing {
+    /// A request about many objects of the core group.
+    pub fn new(verb: &'static str, resource: &'static str, namespace: &str) -> Self {
+        Self {
+            verb,
+            group: "",
+            resource,
+            namespace: Some(namespace.to_owned()),
+            name: None,
+        }
+    }
+
+    /// The same for another API group, such as `apps`.
+    #[must_use]
+    pub fn group(self, group: &'static str) -> Self {
+        Self { group, ..self }
+    }
+
+    /// The same about one object.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self {
+            name: Some(name.to_owned()),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.verb, self.resource)?;
+        if let Some(name) = &self.name {
+            write!(f, " `{name}`")?;
+        }
+        match &self.namespace {
+            Some(namespace) => write!(f, " in namespace `{namespace}`"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl KubeError {
+    /// Finds out what an error of kube's means for a request.
+    pub fn of(error: kube::Error, doing: Doing) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::of_status(&status, doing),
+            error => Self::of_transport(Box::new(error), doing),
+        }
+    }
+
+    /// Finds out what the API server's answer means.
+    fn of_status(status: &Status, doing: Doing) -> Self {
+        let message = message(status);
+        match status.code {
+            401 => Self::Unauthorized { message },
+            403 => match Missing::read(&message, &doing) {
+                Some(missing) => Self::Forbidden(Box::new(missing)),
+                None => Self::Denied { doing, message },
+            },
+            404 => Self::NotFound { doing, message },
+            409 => Self::Conflict { doing, message },
+            410 => Self::Gone { doing, message },
+            code => Self::Refused {
+                doing,
+                code,
+                message,
+            },
+        }
+    }
+
+    /// Finds out why there was no answer.
+    fn of_transport(error: AnyError, doing: Doing) -> Self {
+        if let Some(silence) = find::<NoAnswer>(&*error) {
+            let limit = silence.limit;
+            return Self::Silent { doing, limit };
+        }
+        if let Some(reason) = find::<AuthError>(&*error).map(login) {
+            return Self::Login { reason };
+        }
+        let Some(failure) = find::<ConnectFailure>(&*error) else {
+            return Self::Other {
+                doing,
+                source: error,
+            };
+        };
+        let server = failure.server.clone();
+        if let Some(error) = find::<rustls::Error>(failure) {
+            let reason = tls(error);
+            return Self::Tls { server, reason };
+        }
+        let source = crate::causes::causes(&*failure.source).into();
+        Self::Unreachable { server, source }
+    }
+
+    /// The YAML of a role and its binding that grant what is missing, where rights are.
+    pub fn grant(&self) -> Option<String> {
+        match self {
+            Self::Forbidden(missing) => Some(missing.grant()),
+            _ => None,
+        }
+    }
+
+    /// What the user can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoConfig { .. } => Some(
+                "name a kubeconfig, set KUBECONFIG, or run in a pod whose service account token \
+                 is mounted"
+                    .to_owned(),
+            ),
+            Self::Unauthorized { .. } => Some(
+                "the token or certificate has expired or is of another cluster; log in again"
+                    .to_owned(),
+            ),
+            Self::Forbidden(missing) => Some(missing.hint()),
+            _ => None,
+        }
+    }
+
+    /// Whether the same request may succeed a little later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Silent { .. } => true,
+            Self::Refused { code, .. } => matches!(code, 429 | 500 | 502 | 503 | 504),
+            _ => false,
+        }
+    }
+}
+
+/// What the API server said, without the name of its reason.
+fn message(status: &Status) -> String {
+    match status.message.trim() {
+        "" => status.reason.clone(),
+        message => message.to_owned(),
+    }
+}
+
+/// Finds an error of one type among an error's causes; I/O errors hide theirs.
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        let hidden = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        next = match hidden {
+            Some(hidden) => Some(hidden as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// Credentials that could not be got; what a plugin printed is said in its own words.
+fn login(error: &AuthError) -> String {
+    match error {
+        AuthError::AuthExecRun { cmd, out } => {
+            let said = String::from_utf8_lossy(&out.stderr);
+            format!("`{cmd}` failed ({}): {}", out.status, said.trim())
+        }
+        error => crate::causes::causes(error),
+    }
+}
+
+fn tls(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(problem) = error else {
+        return error.to_string();
+    };
+    match problem {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired".to_owned()
+        }
+        CertificateError::UnknownIssuer => {
+            "its certificate is not from the authority that the configuration names".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another name".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn names(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    }
+}
+
+fn paths(paths: &[PathBuf]) -> String {
+    let paths: Vec<_> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    paths.join(", ")
+}
