@@ -30,6 +30,7 @@ mod e2e_usage;
 mod examples_action;
 mod examples_ci;
 mod kube_api_double;
+mod kube_apply;
 mod layers;
 mod output_hostile;
 mod output_local;

@@ -8,17 +8,20 @@
     reason = "the driver that uses all this comes next"
 )]
 
-mod access;
+pub mod access;
+pub mod apply;
 mod attempt;
-mod cluster;
+pub mod cluster;
 mod ending;
 mod exec;
 mod forward;
+mod kinds;
 mod kubeconfig;
 pub mod manifest;
 pub mod options;
 mod pulse;
 mod ready;
+pub mod remove;
 mod rights;
 mod transport;
 mod websocket;
