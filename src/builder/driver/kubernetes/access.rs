@@ -382,3 +382,50 @@ fn paths(paths: &[PathBuf]) -> String {
         .collect();
     paths.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(code: u16, message: &str) -> KubeError {
+        let status = Status::failure(message, "Reason").with_code(code);
+        let doing = Doing::new("list", "pods", "ns");
+        KubeError::of(kube::Error::Api(Box::new(status)), doing)
+    }
+
+    #[test]
+    fn answers_are_told_apart_by_their_code() {
+        assert!(matches!(answered(401, "m"), KubeError::Unauthorized { .. }));
+        assert!(matches!(answered(403, "quota"), KubeError::Denied { .. }));
+        assert!(matches!(answered(404, "m"), KubeError::NotFound { .. }));
+        assert!(matches!(answered(409, "m"), KubeError::Conflict { .. }));
+        assert!(matches!(answered(410, "m"), KubeError::Gone { .. }));
+        assert_eq!(
+            answered(429, "slow down").to_string(),
+            "cannot list pods in namespace `ns`: slow down (429)"
+        );
+        assert!(answered(429, "m").is_passing() && !answered(404, "m").is_passing());
+    }
+
+    #[test]
+    fn connections_that_fail_are_told_with_the_server_and_one_cause() {
+        let of = |source: AnyError| {
+            let server = "10.0.0.1:6443".to_owned();
+            let failure = ConnectFailure { server, source };
+            let error = kube::Error::Service(Box::new(failure));
+            KubeError::of(error, Doing::new("list", "pods", "ns"))
+        };
+        let refused = of(io::Error::from(io::ErrorKind::ConnectionRefused).into());
+        assert_eq!(
+            crate::causes::causes(&refused),
+            "cannot reach the API server 10.0.0.1:6443: connection refused"
+        );
+        let issuer = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let untrusted = of(io::Error::other(issuer).into());
+        assert_eq!(
+            crate::causes::causes(&untrusted),
+            "no secure connection to the API server 10.0.0.1:6443: its certificate is not from \
+             the authority that the configuration names"
+        );
+    }
+}

@@ -93,10 +93,19 @@ impl Channels for ForwardChannels {
             (reason, _) => PodEnd::Port {
                 port: self.port,
                 pod: self.pod.clone(),
-                reason: reason.to_owned(),
+                reason: plain(reason).to_owned(),
             },
         };
         Err(io::Error::other(end))
+    }
+}
+
+/// The usual reason in few words: runtimes wrap it in names of their own namespaces.
+fn plain(reason: &str) -> &str {
+    if reason.contains("connection refused") {
+        "nothing listens there (connection refused)"
+    } else {
+        reason
     }
 }
 
@@ -119,16 +128,19 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_port_is_told_in_the_nodes_words() {
+    fn a_closed_port_is_told_in_few_words() {
         let mut channels = channels();
         channels.take(1, Bytes::from_static(&[0xd2, 0x04]));
         assert!(!channels.is_over());
-        channels.take(1, Bytes::from_static(b"dial tcp4: connection refused\n"));
+        channels.take(
+            1,
+            Bytes::from_static(b"uid : in \"x\": dial tcp4: connect: connection refused\n"),
+        );
         assert!(channels.is_over());
         let error = channels.verdict(End::Closed(None)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "port 1234 of pod ns/p cannot be reached: dial tcp4: connection refused"
+            "port 1234 of pod ns/p cannot be reached: nothing listens there (connection refused)"
         );
     }
 

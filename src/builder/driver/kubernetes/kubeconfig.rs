@@ -176,3 +176,139 @@ fn place(files: &[&PathBuf]) -> String {
         .collect();
     format!("the kubeconfig {}", files.join(" + "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = "
+clusters:
+- {name: c, cluster: {server: 'https://10.0.0.1:6443'}}
+contexts:
+- {name: dev, context: {cluster: c, user: u, namespace: team}}
+- {name: bare, context: {cluster: c, user: u}}
+users:
+- {name: u, user: {token: t}}
+";
+
+    fn env(pairs: &[(&str, &str)]) -> Env {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        pairs.iter().map(own).collect()
+    }
+
+    fn spec(context: Option<&str>) -> ClusterSpec {
+        ClusterSpec {
+            context: context.map(str::to_owned),
+            ..ClusterSpec::default()
+        }
+    }
+
+    fn error(spec: &ClusterSpec, env: &Env) -> KubeError {
+        match locate(spec, env) {
+            Ok(located) => panic!("{}", located.name),
+            Err(error) => error,
+        }
+    }
+
+    #[test]
+    fn files_of_the_list_are_merged_and_missing_ones_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        fs::write(&one, "current-context: bare").unwrap();
+        fs::write(&two, PLAIN.to_owned() + "current-context: dev").unwrap();
+        let list = format!("{}:/nowhere::{}", one.display(), two.display());
+        let env = env(&[("KUBECONFIG", &list), ("HOME", "/elsewhere")]);
+        let located = locate(&spec(None), &env).unwrap();
+        assert_eq!((located.name.as_str(), located.in_cluster), ("bare", false));
+        assert_eq!(located.config.default_namespace, "default");
+        let located = locate(&spec(Some("dev")), &env).unwrap();
+        assert_eq!(located.config.default_namespace, "team");
+        assert_eq!(located.config.cluster_url.host(), Some("10.0.0.1"));
+    }
+
+    #[test]
+    fn the_home_directory_is_the_default_and_a_named_file_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join(".kube")).unwrap();
+        fs::write(folder.path().join(".kube/config"), PLAIN).unwrap();
+        let env = env(&[("HOME", folder.path().to_str().unwrap())]);
+        assert_eq!(locate(&spec(Some("dev")), &env).unwrap().name, "dev");
+        let named = ClusterSpec {
+            kubeconfig: Some("/nowhere/config".into()),
+            ..ClusterSpec::default()
+        };
+        let text = error(&named, &env).to_string();
+        assert_eq!(text, "cannot use /nowhere/config");
+    }
+
+    #[test]
+    fn a_context_that_is_not_there_is_told_with_those_that_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        fs::write(&file, PLAIN).unwrap();
+        let env = env(&[("KUBECONFIG", file.to_str().unwrap())]);
+        let place = format!("the kubeconfig {}", file.display());
+        assert_eq!(
+            error(&spec(Some("prod")), &env).to_string(),
+            format!("{place} has no context `prod`; it has dev, bare")
+        );
+        assert_eq!(
+            error(&spec(None), &env).to_string(),
+            format!("{place} has no current context; choose one of dev, bare")
+        );
+    }
+
+    #[test]
+    fn files_that_are_no_kubeconfig_and_proxies_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        let env = env(&[("KUBECONFIG", file.to_str().unwrap())]);
+        fs::write(&file, "clusters: [what").unwrap();
+        let text = crate::causes::causes(&error(&spec(None), &env));
+        assert!(
+            text.starts_with(&format!("cannot use {}: ", file.display())),
+            "{text}"
+        );
+        let proxied = PLAIN.replace("6443'", "6443', proxy-url: 'http://p:3128'");
+        fs::write(&file, proxied).unwrap();
+        let text = error(&spec(Some("dev")), &env).to_string();
+        assert!(
+            text.ends_with("has `proxy-url`, which is not supported"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_pod_uses_its_own_service_account() {
+        let folder = tempfile::tempdir().unwrap();
+        let pod = env(&[
+            ("HOME", "/nowhere"),
+            ("KUBERNETES_SERVICE_HOST", "fd00::1"),
+            ("KUBERNETES_SERVICE_PORT", "6443"),
+        ]);
+        let Err(missing) = locate_with(&spec(None), &pod, folder.path()) else {
+            panic!("there is no token")
+        };
+        assert!(crate::causes::causes(&missing).contains("no token in it"));
+        fs::write(folder.path().join("token"), "t").unwrap();
+        fs::write(folder.path().join("namespace"), "ci\n").unwrap();
+        let located = locate_with(&spec(None), &pod, folder.path()).unwrap();
+        assert!(located.in_cluster);
+        assert_eq!(located.name, "in-cluster");
+        assert_eq!(located.config.default_namespace, "ci");
+        let url = located.config.cluster_url.to_string();
+        assert_eq!(url, "https://[fd00::1]:6443/");
+    }
+
+    #[test]
+    fn nothing_at_all_is_told_with_where_was_looked() {
+        let env = env(&[("HOME", "/nowhere")]);
+        let error = error(&spec(None), &env);
+        assert!(
+            error
+                .to_string()
+                .contains("no kubeconfig at /nowhere/.kube/config")
+        );
+        assert!(error.hint().unwrap().contains("KUBECONFIG"));
+    }
+}

@@ -119,8 +119,11 @@ impl PodDialer {
         ways
     }
 
-    /// Tries each way once.
-    async fn try_ways(&self) -> Result<(ByteStream, Transport), DialFailure> {
+    /// Tries each way once; says in `told` what was told of a way, which is not told again.
+    async fn try_ways(
+        &self,
+        told: &mut Vec<String>,
+    ) -> Result<(ByteStream, Transport), DialFailure> {
         let mut failures = Vec::new();
         for way in self.ways() {
             let attempt = Attempt {
@@ -133,7 +136,11 @@ impl PodDialer {
                 Ok(stream) => return Ok((stream, way)),
                 Err(failure) => {
                     let reason = crate::causes::causes(&failure);
-                    tracing::info!("{} by {way}: {reason}", self.describe());
+                    let line = format!("{} by {way}: {reason}", self.describe());
+                    if !told.contains(&line) {
+                        tracing::info!("{line}");
+                        told.push(line);
+                    }
                     let last = !failure.leaves_hope(way);
                     failures.push((way, failure));
                     if last {
@@ -149,8 +156,9 @@ impl PodDialer {
     async fn persist(&self) -> Result<(ByteStream, Transport), DialFailure> {
         let start = Instant::now();
         let mut pause = FIRST_PAUSE;
+        let mut told = Vec::new();
         loop {
-            let failure = match self.try_ways().await {
+            let failure = match self.try_ways(&mut told).await {
                 Ok(opened) => return Ok(opened),
                 Err(failure) => failure,
             };
@@ -220,3 +228,6 @@ impl DirectTerms {
         own.unwrap_or(&self.server_name).clone()
     }
 }
+
+#[cfg(test)]
+mod tests;
