@@ -61,6 +61,8 @@ pub enum Event {
     UnitStarted {
         /// The unit that started.
         unit: UnitId,
+        /// The daemon behind the node, when the node has more than one.
+        instance: Option<String>,
         /// When, by the client's clock.
         at: Timestamp,
     },

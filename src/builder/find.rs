@@ -95,7 +95,7 @@ impl Finder<'_> {
         }
         match self.chosen()? {
             Some(named) => {
-                let builder = Builder::new(self.named(&named)?);
+                let builder = Builder::new(self.named(&named)?, self.env);
                 Ok(FoundBuilder {
                     builder,
                     probed: None,
@@ -104,8 +104,8 @@ impl Finder<'_> {
             None => {
                 self.check_unnamed()?;
                 let places = self.places();
-                let probed = probe(&nodes_at(&places)).await;
-                Ok(first_answering(places, probed)?)
+                let probed = probe(&nodes_at(&places, self.env), "").await;
+                Ok(first_answering(places, probed, self.env)?)
             }
         }
     }
@@ -300,7 +300,7 @@ mod tests {
         world.save("barn", "tcp://b:1");
         let found = world.finder().find().await.unwrap();
         assert!(found.probed.is_none());
-        let endpoint = &found.builder.nodes[0].spec().endpoint;
+        let endpoint = &found.builder.nodes[0].spec().reach;
         assert_eq!(
             endpoint.to_string(),
             "tcp://c:1",
@@ -383,8 +383,8 @@ mod tests {
     async fn nothing_answers(world: &World) -> NothingAnswers {
         let mut places = world.finder().places();
         places.retain(|place| place.what != "buildkitd's socket");
-        let probed = probe(&nodes_at(&places)).await;
-        first_answering(places, probed).unwrap_err()
+        let probed = probe(&nodes_at(&places, &Env::new()), "").await;
+        first_answering(places, probed, &Env::new()).unwrap_err()
     }
 
     #[tokio::test]

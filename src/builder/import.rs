@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::docker_host::{DEFAULT_CONTEXT, DockerHostError, docker_context, docker_dir};
-use super::spec::{BuilderSpec, NodeSpec, Origin};
+use super::spec::{BuilderSpec, NodeSpec, Origin, Reach};
 use crate::buildkit::dial::TlsFiles;
 use crate::buildkit::endpoint::{Endpoint, EndpointError};
 use crate::config::{Env, is_name};
@@ -257,8 +257,7 @@ impl NodeReader<'_> {
         let platforms = platforms.collect();
         NodeSpec {
             platforms,
-            tls,
-            ..NodeSpec::new(&self.node.name, endpoint)
+            ..NodeSpec::reached(&self.node.name, Reach::Endpoint { endpoint, tls })
         }
     }
 
@@ -388,6 +387,13 @@ mod tests {
         )
     }
 
+    fn tls_of(node: &NodeSpec) -> Option<&TlsFiles> {
+        match &node.reach {
+            Reach::Endpoint { tls, .. } => tls.as_ref(),
+            Reach::Pods(pool) => pool.tls.as_ref(),
+        }
+    }
+
     #[test]
     fn remote_nodes_keep_endpoint_platforms_and_tls() {
         let Imported { spec, notes } = read(REMOTE).unwrap();
@@ -395,17 +401,17 @@ mod tests {
         let [amd64, arm64] = &spec.nodes[..] else {
             panic!("{spec:?}")
         };
-        assert_eq!(amd64.endpoint.to_string(), "tcp://10.0.0.5:1234");
+        assert_eq!(amd64.reach.to_string(), "tcp://10.0.0.5:1234");
         let platforms: Vec<_> = amd64.platforms.iter().map(ToString::to_string).collect();
         assert_eq!(platforms, ["linux/amd64", "linux/arm/v7"]);
-        let tls = amd64.tls.as_ref().unwrap();
+        let tls = tls_of(amd64).unwrap();
         assert_eq!(tls.ca, Some("/c/ca.pem".into()));
         assert_eq!(tls.server_name.as_deref(), Some("buildkit"));
         assert_eq!(
-            arm64.endpoint.to_string(),
+            arm64.reach.to_string(),
             "unix:///run/buildkit/buildkitd.sock"
         );
-        assert_eq!((&arm64.tls, arm64.platforms.len()), (&None, 0));
+        assert_eq!((tls_of(arm64), arm64.platforms.len()), (None, 0));
         assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(
             notes[0].contains("driver option `default-load` left out"),
@@ -419,7 +425,7 @@ mod tests {
         let text = one("docker-container", "unix:///var/run/docker.sock", flags);
         let Imported { spec, notes } = read(&text).unwrap();
         assert_eq!(
-            spec.nodes[0].endpoint.to_string(),
+            spec.nodes[0].reach.to_string(),
             "docker-container://buildx_buildkit_b0"
         );
         assert_eq!(notes.len(), 2, "{notes:?}");
@@ -436,11 +442,11 @@ mod tests {
     fn a_docker_node_follows_its_context() {
         let spec = read(&one("docker", "default", "")).unwrap().spec;
         assert_eq!(
-            spec.nodes[0].endpoint.to_string(),
+            spec.nodes[0].reach.to_string(),
             "docker+unix:///var/run/docker.sock"
         );
         let spec = read(&one("docker", "tcp://h:2375", "")).unwrap().spec;
-        assert_eq!(spec.nodes[0].endpoint.to_string(), "docker+tcp://h:2375");
+        assert_eq!(spec.nodes[0].reach.to_string(), "docker+tcp://h:2375");
         let error = read(&one("docker", "gone", "")).unwrap_err();
         assert!(matches!(error, ImportError::Docker { .. }), "{error}");
     }

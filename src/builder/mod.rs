@@ -8,27 +8,28 @@ mod docker_host;
 mod driver;
 mod find;
 mod import;
+mod open;
 mod places;
 mod pool;
 mod probe;
 mod spec;
 mod store;
 
-use std::sync::Arc;
-
-use crate::buildkit::dial::Dial;
+use crate::buildkit::io::ByteStream;
+use crate::config::Env;
 use crate::node::{NodeInfo, Reported};
 
 pub use choose::{DEFAULT_BUILDER, Named, NamedBy, NoneChosen, UnknownBuilder};
 pub use docker_host::{DockerEngine, DockerHostError, docker_engine};
 pub use driver::kubernetes;
-pub use driver::{DriverError, Instance};
+pub use driver::{DriverError, Fate, FoundPool, Instance, PodView, PoolError, Watch, find_pools};
 pub use find::{BrokenBuilder, FindError, Finder, FoundBuilder};
 pub use import::{ImportError, Imported, import, import_text};
+pub use open::{Answer, OpenError, Wanted};
 pub use places::{NothingAnswers, Place, first_answering, nodes_at};
 pub use pool::{BUILDKIT_PORT, LoadBalance, POOL_SELECTOR, PoolSpec, Transport, UnknownWord};
-pub use probe::{Answer, PROBE_LIMIT, ProbeError, Probed, probe};
-pub use spec::{BuilderSpec, NodePlace, NodeSpec, Origin, SpecError};
+pub use probe::{PROBE_LIMIT, Probed, probe};
+pub use spec::{BuilderSpec, NodePlace, NodeSpec, Origin, Reach, SpecError};
 pub use store::{Replace, Store, StoreError};
 
 /// A builder whose nodes can be reached.
@@ -50,20 +51,25 @@ pub struct Node {
 }
 
 impl Builder {
-    /// Makes a builder of its definition; contacts nobody.
-    pub fn new(spec: BuilderSpec) -> Self {
+    /// Makes a builder of its definition; contacts nobody. The environment says where a
+    /// cluster is, where the definition does not.
+    pub fn new(spec: BuilderSpec, env: &Env) -> Self {
         Self {
             name: spec.name,
             origin: spec.origin,
-            nodes: spec.nodes.into_iter().map(Node::new).collect(),
+            nodes: spec
+                .nodes
+                .into_iter()
+                .map(|node| Node::new(node, env))
+                .collect(),
         }
     }
 }
 
 impl Node {
     /// Makes a node of its definition; contacts nobody.
-    pub fn new(spec: NodeSpec) -> Self {
-        let driver = driver::Driver::of(&spec);
+    pub fn new(spec: NodeSpec, env: &Env) -> Self {
+        let driver = driver::Driver::of(&spec, env);
         Self { spec, driver }
     }
 
@@ -88,21 +94,32 @@ impl Node {
         }
     }
 
-    /// Lists the daemons behind it; a node with one endpoint has one.
+    /// Opens a bare byte stream to one of its daemons, on which HTTP/2 can start; with the
+    /// daemon's name for messages.
+    ///
+    /// # Errors
+    ///
+    /// When none is ready in time, or it cannot be reached.
+    pub async fn stream(&self, wanted: &Wanted<'_>) -> Result<(ByteStream, String), OpenError> {
+        self.driver.stream(wanted).await
+    }
+
+    /// Whether it can have several daemons, so that another one can take over.
+    pub fn is_pool(&self) -> bool {
+        matches!(self.driver, driver::Driver::Pods(_))
+    }
+
+    /// Lists its pods as they are now; `None` where it is one daemon at an endpoint.
     ///
     /// # Errors
     ///
     /// When they cannot be listed.
-    pub async fn instances(&self) -> Result<Vec<Instance>, DriverError> {
-        self.driver.instances().await
+    pub async fn pods(&self) -> Result<Option<Vec<PodView>>, DriverError> {
+        self.driver.pods().await
     }
 
-    /// Returns the way to one of its daemons, for `Connection::open`.
-    ///
-    /// # Errors
-    ///
-    /// When the instance is not of this node.
-    pub fn dialer(&self, instance: &Instance) -> Result<Arc<dyn Dial>, DriverError> {
-        self.driver.dialer(&self.spec.name, instance)
+    /// Looks out for a daemon's death from now on; `None` where nobody else would know of it.
+    pub fn watch(&self, instance: &Instance) -> Option<Watch> {
+        self.driver.watch(instance)
     }
 }

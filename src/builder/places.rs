@@ -6,8 +6,9 @@ use std::path::Path;
 
 use super::choose::DEFAULT_BUILDER;
 use super::docker_host::DockerEngine;
-use super::probe::{ProbeError, Probed};
-use super::spec::{BuilderSpec, NodeSpec, Origin};
+use super::open::OpenError;
+use super::probe::Probed;
+use super::spec::{BuilderSpec, NodeSpec, Origin, Reach};
 use super::{Builder, FoundBuilder, Node};
 use crate::buildkit::ConnectError;
 use crate::buildkit::dial::DialError;
@@ -88,10 +89,8 @@ pub(super) fn places(env: &Env, docker: Result<DockerEngine, String>) -> Vec<Pla
             let what = engine
                 .named_by
                 .unwrap_or_else(|| "Docker's socket".to_owned());
-            let node = NodeSpec {
-                tls: engine.tls,
-                ..NodeSpec::new(FOUND_DOCKER, engine.endpoint)
-            };
+            let DockerEngine { endpoint, tls, .. } = engine;
+            let node = NodeSpec::reached(FOUND_DOCKER, Reach::Endpoint { endpoint, tls });
             places.push(Place {
                 what,
                 node: Ok(node),
@@ -120,17 +119,17 @@ pub(super) fn places(env: &Env, docker: Result<DockerEngine, String>) -> Vec<Pla
 }
 
 /// Tells whether there simply is no such socket, which the error says well enough.
-fn is_absent(error: &ProbeError) -> bool {
-    let ProbeError::Connect(ConnectError::Dial(DialError::Connect { source, .. })) = error else {
+fn is_absent(error: &OpenError) -> bool {
+    let OpenError::Connect(ConnectError::Dial(DialError::Connect { source, .. })) = error else {
         return false;
     };
     source.kind() == std::io::ErrorKind::NotFound
 }
 
 /// Makes the nodes that can be asked, in the order of their places.
-pub fn nodes_at(places: &[Place]) -> Vec<Node> {
+pub fn nodes_at(places: &[Place], env: &Env) -> Vec<Node> {
     let specs = places.iter().filter_map(|place| place.node.clone().ok());
-    specs.map(Node::new).collect()
+    specs.map(|spec| Node::new(spec, env)).collect()
 }
 
 /// Takes the first place that answered; `probed` are the answers of [`nodes_at`].
@@ -141,6 +140,7 @@ pub fn nodes_at(places: &[Place]) -> Vec<Node> {
 pub fn first_answering(
     places: Vec<Place>,
     probed: Vec<Probed>,
+    env: &Env,
 ) -> Result<FoundBuilder, NothingAnswers> {
     let mut probed = probed.into_iter();
     let mut tried = Vec::new();
@@ -157,11 +157,14 @@ pub fn first_answering(
             continue;
         };
         let Err(error) = &probed.outcome else {
-            let builder = Builder::new(BuilderSpec {
-                name: DEFAULT_BUILDER.to_owned(),
-                nodes: vec![node],
-                origin: Origin::Found(what),
-            });
+            let builder = Builder::new(
+                BuilderSpec {
+                    name: DEFAULT_BUILDER.to_owned(),
+                    nodes: vec![node],
+                    origin: Origin::Found(what),
+                },
+                env,
+            );
             return Ok(FoundBuilder {
                 builder,
                 probed: Some(probed),
@@ -198,7 +201,7 @@ mod tests {
     /// One line a place.
     fn listed(env: &Env, docker: Result<DockerEngine, String>) -> Vec<String> {
         let line = |place: Place| match place.node {
-            Ok(node) => format!("{}: {} {}", place.what, node.name, node.endpoint),
+            Ok(node) => format!("{}: {} {}", place.what, node.name, node.reach),
             Err(why) => format!("{}: {why}", place.what),
         };
         places(env, docker).into_iter().map(line).collect()

@@ -95,6 +95,26 @@ impl Default for PoolSpec {
     }
 }
 
+/// As messages name it: `pods app=x in namespace y, context z`.
+impl fmt::Display for PoolSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.pods[..], &self.selector) {
+            ([], selector) => {
+                let selector = selector.as_deref().unwrap_or(POOL_SELECTOR);
+                write!(f, "pods {selector}")?;
+            }
+            (names, _) => write!(f, "pods {}", names.join(", "))?,
+        }
+        if let Some(namespace) = &self.namespace {
+            write!(f, " in namespace {namespace}")?;
+        }
+        match &self.context {
+            Some(context) => write!(f, ", context {context}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Transport {
     const NAMES: [(&str, Self); 4] = [
         ("auto", Self::Auto),

@@ -9,8 +9,8 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::Node;
-use super::driver::{DriverError, Instance};
-use crate::buildkit::{ConnectError, Connection, history};
+use super::open::{Answer, OpenError, Wanted};
+use crate::buildkit::history;
 use crate::causes::causes;
 use crate::node::{NodeInfo, Reported};
 
@@ -24,78 +24,37 @@ pub struct Probed {
     /// What the planner may know of it.
     pub info: NodeInfo,
     /// Its answer, or why there is none.
-    pub outcome: Result<Answer, ProbeError>,
-}
-
-/// A node's answer.
-#[derive(Clone)]
-pub struct Answer {
-    /// The daemon that answered.
-    pub instance: Instance,
-    /// The connection to it; its `info` is what the daemon said of itself.
-    pub connection: Connection,
-    /// How many builds it runs; `None` where it does not say.
-    pub running: Option<usize>,
-}
-
-/// Why a node did not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
-    /// Its daemons could not be listed or reached.
-    #[error(transparent)]
-    Driver(#[from] DriverError),
-    /// It has no daemon now.
-    #[error("it has no daemon")]
-    NoInstance,
-    /// Its daemon could not be reached, or is none.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// It took too long.
-    #[error("no answer within {} s", .0.as_secs())]
-    Late(Duration),
-}
-
-impl ProbeError {
-    /// Says what the user can do about it, where that is known.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Connect(error) => error.hint(),
-            Self::Driver(_) | Self::NoInstance | Self::Late(_) => None,
-        }
-    }
-}
-
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer")
-            .field("instance", &self.instance)
-            .field("endpoint", &self.connection.endpoint())
-            .field("running", &self.running)
-            .finish()
-    }
+    pub outcome: Result<Answer, OpenError>,
 }
 
 /// Asks nodes all at once; answers come in the nodes' order, within [`PROBE_LIMIT`].
-pub async fn probe<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Vec<Probed> {
+///
+/// `key` is the project's, for nodes with several daemons; empty where none will build.
+pub async fn probe<'a>(nodes: impl IntoIterator<Item = &'a Node>, key: &str) -> Vec<Probed> {
     let deadline = Instant::now() + PROBE_LIMIT;
-    join_all(nodes.into_iter().map(|node| probe_node(node, deadline))).await
+    let nodes = nodes.into_iter();
+    join_all(nodes.map(|node| probe_node(node, key, deadline))).await
 }
 
-async fn probe_node(node: &Node, deadline: Instant) -> Probed {
-    let outcome = match timeout_at(deadline, open(node)).await {
-        Ok(Ok((instance, connection))) => {
+async fn probe_node(node: &Node, key: &str, deadline: Instant) -> Probed {
+    let wanted = Wanted {
+        key,
+        wait: deadline.saturating_duration_since(Instant::now()),
+        avoid: &[],
+        tell: Box::new(|_| ()),
+    };
+    let outcome = match timeout_at(deadline, node.open(&wanted)).await {
+        Ok(Ok(mut answer)) => {
             // What is still missing only helps to choose among nodes: the rest of the time
             // is enough for it, and no answer is no failure.
-            let running = timeout_at(deadline, history::running_builds(&connection)).await;
-            let running = running.ok().flatten();
-            Ok(Answer {
-                instance,
-                connection,
-                running,
-            })
+            if answer.running.is_none() {
+                let running = history::running_builds(&answer.connection);
+                answer.running = timeout_at(deadline, running).await.ok().flatten();
+            }
+            Ok(answer)
         }
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(ProbeError::Late(PROBE_LIMIT)),
+        Err(_) => Err(OpenError::Late(PROBE_LIMIT)),
     };
     Probed {
         info: info(node, &outcome),
@@ -103,18 +62,7 @@ async fn probe_node(node: &Node, deadline: Instant) -> Probed {
     }
 }
 
-async fn open(node: &Node) -> Result<(Instance, Connection), ProbeError> {
-    let instance = node
-        .instances()
-        .await?
-        .into_iter()
-        .next()
-        .ok_or(ProbeError::NoInstance)?;
-    let connection = Connection::open(node.dialer(&instance)?).await?;
-    Ok((instance, connection))
-}
-
-fn info(node: &Node, outcome: &Result<Answer, ProbeError>) -> NodeInfo {
+fn info(node: &Node, outcome: &Result<Answer, OpenError>) -> NodeInfo {
     let (reported, running) = match outcome {
         Ok(answer) => {
             let worker = answer.connection.info().default_worker();
@@ -147,11 +95,13 @@ mod tests {
     fn node(name: &str, socket: &Path) -> Node {
         let platforms = vec![Platform::new("linux", "amd64")];
         let spec = NodeSpec::new(name, Endpoint::Unix(socket.to_owned()));
-        Node::new(NodeSpec {
+        let slots = Some(2);
+        let spec = NodeSpec {
             platforms,
-            slots: Some(2),
+            slots,
             ..spec
-        })
+        };
+        Node::new(spec, &crate::config::Env::new())
     }
 
     fn failure(probed: &Probed) -> &str {
@@ -170,7 +120,7 @@ mod tests {
             node("absent", &dir.path().join("no.sock")),
             node("gone", &gone),
         ];
-        let probed = probe(&nodes).await;
+        let probed = probe(&nodes, "").await;
         assert_eq!(probed[0].info.name, "absent");
         assert!(
             failure(&probed[0]).contains("No such file"),
@@ -184,7 +134,7 @@ mod tests {
         );
         assert_eq!(probed[1].info.configured, [Platform::new("linux", "amd64")]);
         assert_eq!((probed[1].info.slots, probed[1].info.running), (Some(2), 0));
-        assert!(matches!(probed[1].outcome, Err(ProbeError::Connect(_))));
+        assert!(matches!(probed[1].outcome, Err(OpenError::Connect(_))));
     }
 
     /// Accepts connections and says nothing: as a stopped process does.
@@ -197,11 +147,11 @@ mod tests {
             .map(|n| node(&format!("frozen{n}"), &socket))
             .collect();
         let start = Instant::now();
-        let probed = probe(&nodes).await;
+        let probed = probe(&nodes, "").await;
         assert!(start.elapsed() <= PROBE_LIMIT + Duration::from_millis(100));
         for probed in &probed {
             assert_eq!(failure(probed), "no answer within 5 s");
-            assert!(matches!(probed.outcome, Err(ProbeError::Late(_))));
+            assert!(matches!(probed.outcome, Err(OpenError::Late(_))));
         }
     }
 
@@ -217,7 +167,7 @@ mod tests {
             let mut rest = Vec::new();
             drop(stream.read_to_end(&mut rest).await);
         });
-        let probed = probe(&[node("odd", &socket)]).await;
+        let probed = probe(&[node("odd", &socket)], "").await;
         server.await.unwrap();
         assert!(
             failure(&probed[0]).contains("HTTP/1"),

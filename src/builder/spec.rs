@@ -5,10 +5,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use super::pool::{BUILDKIT_PORT, PoolSpec, UnknownWord};
 use crate::buildkit::dial::TlsFiles;
 use crate::buildkit::endpoint::{Endpoint, EndpointError};
-use crate::config::{BuilderDef, DriverName, Found, Located, NodeDef, Source, TlsDef};
+use crate::config::{
+    BuilderDef, DriverName, Found, Located, NodeDef, PodsDef, ReachDef, Source, TlsDef,
+};
 use crate::platform::Platform;
 
 /// A builder: a name and the nodes behind it.
@@ -27,14 +31,26 @@ pub struct BuilderSpec {
 pub struct NodeSpec {
     /// Its name, unique in the builder.
     pub name: String,
-    /// Where its daemon is.
-    pub endpoint: Endpoint,
+    /// Where its daemon is, or its daemons are.
+    pub reach: Reach,
     /// What it builds; empty means what the daemon says.
     pub platforms: Vec<Platform>,
-    /// How many builds it takes at once, at least 1; `None` means no limit.
+    /// How many builds each of its daemons takes at once, at least 1; `None` means no limit.
     pub slots: Option<usize>,
-    /// How its daemon is authenticated; `None` means plain text.
-    pub tls: Option<TlsFiles>,
+}
+
+/// Where a node's daemons are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// One daemon, at an endpoint.
+    Endpoint {
+        /// Where it is.
+        endpoint: Endpoint,
+        /// How it is authenticated; `None` means plain text.
+        tls: Option<TlsFiles>,
+    },
+    /// One architecture's pods in a Kubernetes cluster.
+    Pods(PoolSpec),
 }
 
 /// Where a definition is from.
@@ -74,6 +90,16 @@ pub enum SpecError {
         /// What is wrong with it.
         source: EndpointError,
     },
+    /// A word of a pool is none that is known.
+    #[error("{at}: `{key}`")]
+    Word {
+        /// The node.
+        at: Box<NodePlace>,
+        /// The key.
+        key: &'static str,
+        /// What is wrong with its value.
+        source: UnknownWord,
+    },
     /// There is TLS for an endpoint that has none.
     #[error(
         "{at} has `tls`, which means nothing for {endpoint}: it goes with tcp:// and docker+tcp://"
@@ -93,7 +119,6 @@ impl BuilderSpec {
     ///
     /// When an endpoint is none, or has TLS files that it cannot use.
     pub fn from_def(name: &str, def: &BuilderDef, source: &Source) -> Result<Self, SpecError> {
-        let DriverName::Remote = def.driver;
         let nodes = def
             .nodes
             .iter()
@@ -110,9 +135,16 @@ impl BuilderSpec {
     }
 
     /// Returns what a file would say of it.
+    ///
+    /// A file's nodes are all of one kind: where they are not, as in no builder that can be
+    /// made, the first one's counts.
     pub fn to_def(&self) -> BuilderDef {
+        let driver = match self.nodes.first().map(|node| &node.reach) {
+            Some(Reach::Pods(_)) => DriverName::Kubernetes,
+            Some(Reach::Endpoint { .. }) | None => DriverName::Remote,
+        };
         BuilderDef {
-            driver: DriverName::Remote,
+            driver,
             nodes: self.nodes.iter().map(NodeSpec::to_def).collect(),
         }
     }
@@ -121,58 +153,173 @@ impl BuilderSpec {
 impl NodeSpec {
     /// Makes a node of an endpoint alone: no platforms given, no limit, no TLS.
     pub fn new(name: impl Into<String>, endpoint: Endpoint) -> Self {
+        Self::reached(
+            name,
+            Reach::Endpoint {
+                endpoint,
+                tls: None,
+            },
+        )
+    }
+
+    /// Makes a node of where its daemons are alone: no platforms given, no limit.
+    pub fn reached(name: impl Into<String>, reach: Reach) -> Self {
         Self {
             name: name.into(),
-            endpoint,
+            reach,
             platforms: Vec::new(),
             slots: None,
-            tls: None,
+        }
+    }
+
+    /// Its endpoint, where it has one.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.reach {
+            Reach::Endpoint { endpoint, .. } => Some(endpoint),
+            Reach::Pods(_) => None,
         }
     }
 
     fn from_def(builder: &str, def: &NodeDef, source: &Source) -> Result<Self, SpecError> {
-        let at = || {
+        let at = |line: usize| {
             Box::new(NodePlace {
                 path: source.path.clone(),
-                line: def.endpoint.line,
+                line,
                 builder: builder.to_owned(),
                 node: def.name.clone(),
             })
         };
-        let endpoint: Result<Endpoint, _> = def.endpoint.text.parse();
-        let endpoint = endpoint.map_err(|source| SpecError::Endpoint { at: at(), source })?;
-        if def.tls.is_some() && !endpoint.allows_tls() {
-            return Err(SpecError::TlsUnused { at: at(), endpoint });
-        }
+        let tls = def.tls.clone().map(|tls| TlsFiles {
+            ca: tls.ca,
+            cert: tls.cert,
+            key: tls.key,
+            server_name: tls.server_name,
+        });
+        let reach = match &def.reach {
+            ReachDef::Endpoint(text) => endpoint(text, tls, at)?,
+            ReachDef::Pods(pods) => Reach::Pods(pool(pods, tls, at)?),
+        };
         Ok(Self {
             name: def.name.clone(),
-            endpoint,
+            reach,
             platforms: def.platforms.clone(),
             slots: def.slots,
-            tls: def.tls.clone().map(|tls| TlsFiles {
-                ca: tls.ca,
-                cert: tls.cert,
-                key: tls.key,
-                server_name: tls.server_name,
-            }),
         })
     }
 
     fn to_def(&self) -> NodeDef {
+        let (reach, tls) = match &self.reach {
+            Reach::Endpoint { endpoint, tls } => {
+                (ReachDef::Endpoint(located(endpoint.to_string())), tls)
+            }
+            Reach::Pods(pool) => (ReachDef::Pods(pods_def(pool)), &pool.tls),
+        };
         NodeDef {
             name: self.name.clone(),
-            endpoint: Located {
-                text: self.endpoint.to_string(),
-                line: 0,
-            },
+            reach,
             platforms: self.platforms.clone(),
             slots: self.slots,
-            tls: self.tls.clone().map(|tls| TlsDef {
+            tls: tls.clone().map(|tls| TlsDef {
                 ca: tls.ca,
                 cert: tls.cert,
                 key: tls.key,
                 server_name: tls.server_name,
             }),
+        }
+    }
+}
+
+fn endpoint(
+    text: &Located,
+    tls: Option<TlsFiles>,
+    at: impl Fn(usize) -> Box<NodePlace>,
+) -> Result<Reach, SpecError> {
+    let endpoint: Result<Endpoint, _> = text.text.parse();
+    let endpoint = endpoint.map_err(|source| SpecError::Endpoint {
+        at: at(text.line),
+        source,
+    })?;
+    if tls.is_some() && !endpoint.allows_tls() {
+        return Err(SpecError::TlsUnused {
+            at: at(text.line),
+            endpoint,
+        });
+    }
+    Ok(Reach::Endpoint { endpoint, tls })
+}
+
+fn pool(
+    def: &PodsDef,
+    tls: Option<TlsFiles>,
+    at: impl Fn(usize) -> Box<NodePlace>,
+) -> Result<PoolSpec, SpecError> {
+    fn word<T: FromStr<Err = UnknownWord> + Default>(
+        key: &'static str,
+        text: Option<&Located>,
+        at: impl Fn(usize) -> Box<NodePlace>,
+    ) -> Result<T, SpecError> {
+        let Some(text) = text else {
+            return Ok(T::default());
+        };
+        text.text.parse().map_err(|source| SpecError::Word {
+            at: at(text.line),
+            key,
+            source,
+        })
+    }
+    Ok(PoolSpec {
+        kubeconfig: def.kubeconfig.clone(),
+        context: def.context.clone(),
+        namespace: def.namespace.clone(),
+        selector: def.selector.as_ref().map(|at| at.text.clone()),
+        pods: def.pods.clone(),
+        container: def.container.clone(),
+        transport: word("transport", def.transport.as_ref(), &at)?,
+        load_balance: word("loadbalance", def.loadbalance.as_ref(), &at)?,
+        port: def.port.unwrap_or(BUILDKIT_PORT),
+        tls,
+    })
+}
+
+/// What a file says of a pool; defaults are left out.
+fn pods_def(pool: &PoolSpec) -> PodsDef {
+    let PoolSpec {
+        kubeconfig,
+        context,
+        namespace,
+        selector,
+        pods,
+        container,
+        transport,
+        load_balance,
+        port,
+        tls: _,
+    } = pool.clone();
+    let default = PoolSpec::default();
+    PodsDef {
+        namespace,
+        kubeconfig,
+        context,
+        selector: selector.map(located),
+        pods,
+        container,
+        transport: (transport != default.transport).then(|| located(transport.to_string())),
+        loadbalance: (load_balance != default.load_balance)
+            .then(|| located(load_balance.to_string())),
+        port: (port != default.port).then_some(port),
+    }
+}
+
+/// A text that stands in no file yet.
+fn located(text: String) -> Located {
+    Located { text, line: 0 }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint { endpoint, .. } => write!(f, "{endpoint}"),
+            Self::Pods(pool) => write!(f, "{pool}"),
         }
     }
 }
@@ -205,6 +352,7 @@ impl fmt::Display for NodePlace {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pool::{LoadBalance, Transport};
     use super::*;
     use crate::config::{self, Settings};
 
@@ -229,7 +377,10 @@ mod tests {
              platforms = [\"linux/arm64\"]\ntls = { ca = \"/ca\" }\n",
         )
         .unwrap();
-        assert_eq!(spec.nodes[0].tls.as_ref().unwrap().ca, Some("/ca".into()));
+        let Reach::Endpoint { tls: Some(tls), .. } = &spec.nodes[0].reach else {
+            panic!("{spec:?}");
+        };
+        assert_eq!(tls.ca, Some("/ca".into()));
         assert_eq!(spec.origin, Origin::Config("/etc/mbuild.toml".into()));
         let source = Source {
             path: "/etc/mbuild.toml".into(),
@@ -238,6 +389,44 @@ mod tests {
         assert_eq!(
             BuilderSpec::from_def("b", &spec.to_def(), &source).unwrap(),
             spec
+        );
+    }
+
+    #[test]
+    fn a_pool_survives_both_ways() {
+        let spec = spec(
+            "[builders.b]\ndriver = \"kubernetes\"\n[[builders.b.nodes]]\nname = \"n\"\n\
+             namespace = \"x\"\nselector = \"a=b\"\ntransport = \"exec\"\nport = 99\n\
+             loadbalance = \"random\"\nplatforms = [\"linux/arm64\"]\ntls = { ca = \"/ca\" }\n",
+        )
+        .unwrap();
+        let Reach::Pods(pool) = &spec.nodes[0].reach else {
+            panic!("{spec:?}");
+        };
+        assert_eq!((pool.transport, pool.port), (Transport::Exec, 99));
+        assert_eq!(pool.load_balance, LoadBalance::Random);
+        assert_eq!(pool.to_string(), "pods a=b in namespace x");
+        let source = Source {
+            path: "/etc/mbuild.toml".into(),
+            found: Found::User,
+        };
+        assert_eq!(
+            BuilderSpec::from_def("b", &spec.to_def(), &source).unwrap(),
+            spec
+        );
+    }
+
+    #[test]
+    fn a_word_that_is_not_known_names_its_place() {
+        let error = spec(
+            "[builders.b]\ndriver = \"kubernetes\"\n[[builders.b.nodes]]\nname = \"n\"\n\
+             transport = \"spdy\"\n",
+        );
+        let error = crate::causes::causes(&error.unwrap_err());
+        assert_eq!(
+            error,
+            "/etc/mbuild.toml:5: node `n` of builder `b`: `transport`: `spdy` is not known; it \
+             can be auto, direct, exec, port-forward"
         );
     }
 

@@ -5,12 +5,12 @@
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use crate::builder::{Builder, Finder, FoundBuilder, Node, Store, probe};
+use crate::builder::{Builder, Finder, FoundBuilder, Node, Store, Wanted, probe};
 use crate::buildkit::io::ByteStream;
 use crate::config::Settings;
 use crate::plan::{assign, to_ask};
 use crate::platform::Platform;
-use crate::request::parse_platforms;
+use crate::request::{DEFAULT_WAIT, parse_platforms};
 
 use super::app::App;
 use super::builder::find_error;
@@ -43,7 +43,7 @@ pub(super) async fn run(args: &DialStdioArgs, settings: &Settings, app: &App) ->
     };
     let FoundBuilder { builder, .. } = finder.find().await.map_err(find_error)?;
     let node = pick(args, &builder).await?;
-    let daemon = dial(node).await?;
+    let daemon = dial(node, app).await?;
     tunnel(daemon, tokio::io::stdin(), tokio::io::stdout())
         .await
         .map_err(|error| CliError::new(Exit::Infrastructure, error))?;
@@ -76,7 +76,7 @@ async fn pick<'a>(args: &DialStdioArgs, builder: &'a Builder) -> Result<&'a Node
 async fn for_platform(platforms: &[Platform], nodes: &[Node]) -> Result<usize, CliError> {
     let mut infos: Vec<_> = nodes.iter().map(Node::info).collect();
     let asked = to_ask(platforms, &infos, true);
-    let answers = probe(asked.iter().map(|&position| &nodes[position])).await;
+    let answers = probe(asked.iter().map(|&position| &nodes[position]), "").await;
     for (position, probed) in asked.into_iter().zip(answers) {
         infos[position] = probed.info;
     }
@@ -92,21 +92,21 @@ async fn for_platform(platforms: &[Platform], nodes: &[Node]) -> Result<usize, C
     Ok(assigned.first().map_or(0, |assignment| assignment.node))
 }
 
-async fn dial(node: &Node) -> Result<ByteStream, CliError> {
-    let lost = |error| CliError::new(Exit::Infrastructure, error);
-    let instances = node.instances().await.map_err(lost)?;
-    let first = instances.first().ok_or_else(|| {
-        CliError::new(
-            Exit::Infrastructure,
-            format!("node `{}` has no daemon", node.name()),
-        )
-    })?;
-    let dialer = node.dialer(first).map_err(lost)?;
-    dialer.dial().await.map_err(|error| {
-        let hint = error.hint();
-        let error = CliError::new(Exit::Infrastructure, error);
-        hint.into_iter().fold(error, CliError::hint)
-    })
+async fn dial(node: &Node, app: &App) -> Result<ByteStream, CliError> {
+    let wanted = Wanted {
+        key: "",
+        wait: DEFAULT_WAIT,
+        avoid: &[],
+        tell: Box::new(|what| app.warn(&format!("waiting for {what}"))),
+    };
+    match node.stream(&wanted).await {
+        Ok((stream, _)) => Ok(stream),
+        Err(error) => {
+            let hint = error.hint();
+            let error = CliError::new(Exit::Infrastructure, error);
+            Err(hint.into_iter().fold(error, CliError::hint))
+        }
+    }
 }
 
 /// Copies both ways. The end of `input` closes only that half: answers still come. The end

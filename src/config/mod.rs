@@ -5,6 +5,7 @@
 
 mod find;
 mod parse;
+mod pods;
 mod render;
 mod schema;
 
@@ -90,6 +91,8 @@ pub enum DriverName {
     /// Every node is a daemon at an endpoint; the default.
     #[default]
     Remote,
+    /// Every node is one architecture's pods in a Kubernetes cluster.
+    Kubernetes,
 }
 
 /// One node as the file defines it.
@@ -97,14 +100,46 @@ pub enum DriverName {
 pub struct NodeDef {
     /// Its name, unique in the builder.
     pub name: String,
-    /// Where its daemon is, not yet parsed.
-    pub endpoint: Located,
+    /// Where its daemon is, or its daemons are; not yet parsed.
+    pub reach: ReachDef,
     /// What it builds; empty means what the daemon says.
     pub platforms: Vec<Platform>,
     /// How many builds it takes at once, at least 1; `None` means no limit.
     pub slots: Option<usize>,
     /// How its daemon is authenticated; `None` means not at all.
     pub tls: Option<TlsDef>,
+}
+
+/// Where a node's daemons are, as the file says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReachDef {
+    /// One, at an endpoint.
+    Endpoint(Located),
+    /// In the pods of a Kubernetes cluster.
+    Pods(PodsDef),
+}
+
+/// The pods of a node, as the file names them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PodsDef {
+    /// The namespace; `None` means the context's, or the pod's own.
+    pub namespace: Option<String>,
+    /// The kubeconfig, absolute wherever the configuration file is; `None` means the usual one.
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context; `None` means its current one.
+    pub context: Option<String>,
+    /// The label selector; `None` means the standard labels.
+    pub selector: Option<Located>,
+    /// The pods' names; empty means all that the selector finds.
+    pub pods: Vec<String>,
+    /// The container; `None` means `buildkitd`, or the first.
+    pub container: Option<String>,
+    /// How bytes get there; `None` means what works.
+    pub transport: Option<Located>,
+    /// Which pod builds; `None` means the project's own.
+    pub loadbalance: Option<Located>,
+    /// The daemons' TCP port; `None` means the usual one.
+    pub port: Option<u16>,
 }
 
 /// A text and the line of the file that it stands in.

@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::schema::{BuildTable, BuilderTable, FileTable, NodeTable, RegistryTable, TlsTable};
 use super::{
-    BuildDefaults, BuilderDef, ConfigError, DriverName, Found, Located, NodeDef, RegistryDef,
+    BuildDefaults, BuilderDef, ConfigError, DriverName, Found, NodeDef, ReachDef, RegistryDef,
     SCHEMA_VERSION, Settings, Source, TlsDef,
 };
 use crate::platform::Platform;
@@ -86,13 +86,13 @@ fn in_our_words(message: &str) -> String {
 }
 
 /// The text being read and where it is from, for messages.
-struct Parser<'a> {
+pub(super) struct Parser<'a> {
     text: &'a str,
     source: &'a Source,
 }
 
 impl Parser<'_> {
-    fn line(&self, offset: usize) -> usize {
+    pub(super) fn line(&self, offset: usize) -> usize {
         let before = &self.text.as_bytes()[..offset.min(self.text.len())];
         1 + before.iter().filter(|byte| **byte == b'\n').count()
     }
@@ -105,7 +105,7 @@ impl Parser<'_> {
         }
     }
 
-    fn invalid<T>(&self, at: &Spanned<T>, message: String) -> ConfigError {
+    pub(super) fn invalid<T>(&self, at: &Spanned<T>, message: String) -> ConfigError {
         self.invalid_at(at.span().start, message)
     }
 
@@ -141,7 +141,7 @@ impl Parser<'_> {
         Err(self.invalid(name, message))
     }
 
-    fn resolve(&self, path: PathBuf) -> PathBuf {
+    pub(super) fn resolve(&self, path: PathBuf) -> PathBuf {
         self.source
             .path
             .parent()
@@ -214,7 +214,7 @@ impl Parser<'_> {
                     return Err(self.invalid(&node.name, message));
                 }
             }
-            let nodes = table.nodes.into_iter().map(|node| self.node(node));
+            let nodes = table.nodes.into_iter().map(|node| self.node(driver, node));
             let nodes = nodes.collect::<Result<_, _>>()?;
             builders.insert(name.into_inner(), BuilderDef { driver, nodes });
         }
@@ -224,30 +224,26 @@ impl Parser<'_> {
     fn driver(&self, name: Option<&Spanned<String>>) -> Result<DriverName, ConfigError> {
         match name.map(|name| (name, name.as_ref().as_str())) {
             None | Some((_, "remote")) => Ok(DriverName::Remote),
-            Some((at, "kubernetes")) => Err(self.invalid(
-                at,
-                "driver `kubernetes` is not part of this version; give each daemon's endpoint to \
-                 driver `remote`"
-                    .to_owned(),
-            )),
+            Some((_, "kubernetes")) => Ok(DriverName::Kubernetes),
             Some((at, other)) => {
                 let other = other.escape_debug();
                 Err(self.invalid(
                     at,
-                    format!("driver `{other}` is not known; allowed is remote"),
+                    format!("driver `{other}` is not known; allowed are remote and kubernetes"),
                 ))
             }
         }
     }
 
-    fn node(&self, table: NodeTable) -> Result<NodeDef, ConfigError> {
+    fn node(&self, driver: DriverName, mut table: NodeTable) -> Result<NodeDef, ConfigError> {
+        let reach = match driver {
+            DriverName::Remote => ReachDef::Endpoint(self.endpoint(&mut table)?),
+            DriverName::Kubernetes => ReachDef::Pods(self.pods(&mut table)?),
+        };
         Ok(NodeDef {
+            reach,
             platforms: self.platforms(&table.platforms)?,
             tls: table.tls.map(|tls| self.tls(tls)).transpose()?,
-            endpoint: Located {
-                line: self.line(table.endpoint.span().start),
-                text: table.endpoint.into_inner(),
-            },
             name: table.name.into_inner(),
             slots: table.slots.map(NonZeroUsize::get),
         })
@@ -314,6 +310,7 @@ pub(super) fn quoted_key(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Located;
     use super::*;
 
     fn read(text: &str, found: Found) -> Result<Settings, ConfigError> {
@@ -403,10 +400,10 @@ mod tests {
             nodes[0],
             NodeDef {
                 name: "amd64".into(),
-                endpoint: Located {
+                reach: ReachDef::Endpoint(Located {
                     text: "tcp://10.0.0.5:1234".into(),
                     line: 12
-                },
+                }),
                 platforms: vec![Platform::new("linux", "amd64")],
                 slots: Some(2),
                 tls: Some(TlsDef {
@@ -436,7 +433,9 @@ mod tests {
         );
         refused(
             4,
-            "unknown key `slot`; allowed are `name`, `endpoint`, `platforms`, `slots`, `tls`",
+            "unknown key `slot`; allowed are `name`, `endpoint`, `platforms`, `slots`, `tls`, \
+             `namespace`, `kubeconfig`, `context`, `selector`, `pods`, `container`, `transport`, \
+             `loadbalance`, `port`",
             &node("slot = 1"),
         );
         refused(
@@ -494,8 +493,8 @@ mod tests {
             &node("tls = { key = \"k\" }"),
         );
         refused(
-            1,
-            "missing key `endpoint`",
+            2,
+            "node `n` has no `endpoint`, which driver remote needs",
             "[[builders.b.nodes]]\nname = \"n\"\n",
         );
         refused(
@@ -515,7 +514,7 @@ mod tests {
         );
         refused(
             2,
-            "driver `docker` is not known; allowed is remote",
+            "driver `docker` is not known; allowed are remote and kubernetes",
             "[builders.b]\ndriver = \"docker\"\n",
         );
         refused(

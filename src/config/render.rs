@@ -8,7 +8,7 @@ use std::path::Path;
 use toml::Value;
 
 use super::parse::quoted_key;
-use super::{BuilderDef, NodeDef, SCHEMA_VERSION, TlsDef};
+use super::{BuilderDef, DriverName, NodeDef, PodsDef, ReachDef, SCHEMA_VERSION, TlsDef};
 
 /// Why a builder cannot be written down.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +22,10 @@ pub struct RenderError(pub std::path::PathBuf);
 /// When a path is not UTF-8, which the format cannot hold.
 pub fn render_builder(name: &str, def: &BuilderDef) -> Result<String, RenderError> {
     let mut text = format!("version = {SCHEMA_VERSION}\n");
+    if def.driver == DriverName::Kubernetes {
+        let _ = writeln!(text, "\n[builders.{}]", quoted_key(name));
+        text += "driver = \"kubernetes\"\n";
+    }
     for node in &def.nodes {
         let _ = writeln!(text, "\n[[builders.{}.nodes]]", quoted_key(name));
         render_node(&mut text, node)?;
@@ -36,7 +40,12 @@ pub fn render_choice(name: &str) -> String {
 
 fn render_node(text: &mut String, node: &NodeDef) -> Result<(), RenderError> {
     let _ = writeln!(text, "name = {}", quoted(&node.name));
-    let _ = writeln!(text, "endpoint = {}", quoted(&node.endpoint.text));
+    match &node.reach {
+        ReachDef::Endpoint(endpoint) => {
+            let _ = writeln!(text, "endpoint = {}", quoted(&endpoint.text));
+        }
+        ReachDef::Pods(pods) => render_pods(text, pods)?,
+    }
     if !node.platforms.is_empty() {
         let platforms = node
             .platforms
@@ -53,11 +62,39 @@ fn render_node(text: &mut String, node: &NodeDef) -> Result<(), RenderError> {
     Ok(())
 }
 
-fn render_tls(tls: &TlsDef) -> Result<String, RenderError> {
-    let path = |path: &Path| match path.to_str() {
+fn render_pods(text: &mut String, pods: &PodsDef) -> Result<(), RenderError> {
+    let mut line = |key: &str, value: Option<&String>| {
+        if let Some(value) = value {
+            let _ = writeln!(text, "{key} = {}", quoted(value));
+        }
+    };
+    line("namespace", pods.namespace.as_ref());
+    line("context", pods.context.as_ref());
+    line("selector", pods.selector.as_ref().map(|at| &at.text));
+    line("container", pods.container.as_ref());
+    line("transport", pods.transport.as_ref().map(|at| &at.text));
+    line("loadbalance", pods.loadbalance.as_ref().map(|at| &at.text));
+    if let Some(file) = &pods.kubeconfig {
+        let _ = writeln!(text, "kubeconfig = {}", path(file)?);
+    }
+    if !pods.pods.is_empty() {
+        let names = pods.pods.iter().map(|name| Value::from(name.as_str()));
+        let _ = writeln!(text, "pods = {}", Value::Array(names.collect()));
+    }
+    if let Some(port) = pods.port {
+        let _ = writeln!(text, "port = {port}");
+    }
+    Ok(())
+}
+
+fn path(path: &Path) -> Result<String, RenderError> {
+    match path.to_str() {
         Some(text) => Ok(quoted(text)),
         None => Err(RenderError(path.to_owned())),
-    };
+    }
+}
+
+fn render_tls(tls: &TlsDef) -> Result<String, RenderError> {
     let mut fields = Vec::new();
     for (key, file) in [("ca", &tls.ca), ("cert", &tls.cert), ("key", &tls.key)] {
         if let Some(file) = file {
@@ -76,17 +113,17 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DriverName, Found, Located, Source, parse};
+    use super::super::{Found, Located, Source, parse};
     use super::*;
     use crate::platform::Platform;
 
     fn node(name: &str) -> NodeDef {
         NodeDef {
             name: name.into(),
-            endpoint: Located {
+            reach: ReachDef::Endpoint(Located {
                 text: "tcp://h:1".into(),
                 line: 0,
-            },
+            }),
             platforms: Vec::new(),
             slots: None,
             tls: None,
@@ -131,10 +168,42 @@ mod tests {
         };
         let text = render_builder("my.farm", &def).unwrap();
         let mut read = read_back(&text).builders.remove("my.farm").unwrap();
-        read.nodes
-            .iter_mut()
-            .for_each(|node| node.endpoint.line = 0);
+        for node in &mut read.nodes {
+            if let ReachDef::Endpoint(endpoint) = &mut node.reach {
+                endpoint.line = 0;
+            }
+        }
         assert_eq!(read, def, "{text}");
+    }
+
+    #[test]
+    fn pods_are_read_back() {
+        let pods = PodsDef {
+            namespace: Some("buildkit".into()),
+            kubeconfig: Some("/k/arm".into()),
+            context: Some("arm \"x\"".into()),
+            pods: vec!["p-0".into(), "p-1".into()],
+            container: Some("c".into()),
+            port: Some(99),
+            ..PodsDef::default()
+        };
+        let plain = NodeDef {
+            reach: ReachDef::Pods(PodsDef::default()),
+            ..node("n2")
+        };
+        let def = BuilderDef {
+            driver: DriverName::Kubernetes,
+            nodes: vec![
+                NodeDef {
+                    reach: ReachDef::Pods(pods),
+                    tls: Some(TlsDef::default()),
+                    ..node("n1")
+                },
+                plain,
+            ],
+        };
+        let text = render_builder("kube", &def).unwrap();
+        assert_eq!(read_back(&text).builders["kube"], def, "{text}");
     }
 
     #[test]

@@ -48,11 +48,20 @@ pub(super) struct BuilderTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct NodeTable {
     pub(super) name: Spanned<String>,
-    pub(super) endpoint: Spanned<String>,
+    pub(super) endpoint: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) platforms: Vec<Spanned<String>>,
     pub(super) slots: Option<NonZeroUsize>,
     pub(super) tls: Option<Spanned<TlsTable>>,
+    pub(super) namespace: Option<Spanned<String>>,
+    pub(super) kubeconfig: Option<Spanned<PathBuf>>,
+    pub(super) context: Option<Spanned<String>>,
+    pub(super) selector: Option<Spanned<String>>,
+    pub(super) pods: Option<Spanned<Vec<String>>>,
+    pub(super) container: Option<Spanned<String>>,
+    pub(super) transport: Option<Spanned<String>>,
+    pub(super) loadbalance: Option<Spanned<String>>,
+    pub(super) port: Option<Spanned<u16>>,
 }
 
 /// `tls` of a node.

@@ -362,6 +362,8 @@ mod tests {
             context_key: None,
             allow_emulation: false,
             keep_going: false,
+            wait: crate::request::DEFAULT_WAIT,
+            retries: 0,
         }
     }
 

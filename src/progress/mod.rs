@@ -164,7 +164,11 @@ mod tests {
             1 => (unit.clone(), ".{0,9}")
                 .prop_map(|(unit, reason)| Event::UnitWaiting { unit, reason }),
             1 => (unit.clone(), any::<i16>())
-                .prop_map(|(unit, time)| Event::UnitStarted { unit, at: at(time.into()) }),
+                .prop_map(|(unit, time)| Event::UnitStarted {
+                    unit,
+                    instance: None,
+                    at: at(time.into()),
+                }),
             10 => (unit.clone(), update())
                 .prop_map(|(unit, update)| Event::Status { unit, update }),
             1 => (unit.clone(), any::<u64>(), any::<u64>())

@@ -100,6 +100,7 @@ impl<R: Renderer + ?Sized> Player<R> {
     pub(super) fn started(&mut self, unit: usize) -> &mut Self {
         self.event(&Event::UnitStarted {
             unit: UnitId(unit),
+            instance: None,
             at: at(self.now),
         })
     }

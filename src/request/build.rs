@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{Entitlement, HostEntry, OutputSpec, SecretSpec, Ulimit};
 use crate::platform::Platform;
@@ -36,7 +37,17 @@ pub struct BuildRequest {
     pub allow_emulation: bool,
     /// Whether the other platforms go on when one fails.
     pub keep_going: bool,
+    /// How long a node may take until one of its daemons is ready.
+    pub wait: Duration,
+    /// How often a platform whose daemon is lost is built again on another one.
+    pub retries: usize,
 }
+
+/// How long a node may take until one of its daemons is ready, unless something else is said:
+/// a pool that is scaled to zero has to get a machine first.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(120);
+/// How often a lost platform is built again, unless something else is said.
+pub const DEFAULT_RETRIES: usize = 2;
 
 /// Where the build's files come from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,10 @@ pub mod ssh;
 
 pub use annotation::{AnnotationPlace, AnnotationSpec};
 pub use attest::{AttestKind, AttestSpec};
-pub use build::{BuildContext, BuildRequest, Dockerfile, FrontendOptions, Network, NoCache};
+pub use build::{
+    BuildContext, BuildRequest, DEFAULT_RETRIES, DEFAULT_WAIT, Dockerfile, FrontendOptions,
+    Network, NoCache,
+};
 pub use cache::{CacheKind, CacheSpec};
 pub use context::{BuildContextSpec, ContextSource};
 pub use entitlement::Entitlement;

@@ -1,10 +1,20 @@
 //! Whether a failed unit is worth another try on the same daemon, which has everything cached.
 //!
-//! Pure; `schedule` does it.
+//! `node` does it.
+
+use std::time::Duration;
 
 use crate::unit::{BuildUnit, ExportKind};
 
 use super::error::UnitError;
+
+/// The pause before an image is pushed once more.
+const PUSH_PAUSE: Duration = Duration::from_secs(1);
+
+/// Waits before an image is pushed once more.
+pub(super) async fn after_push() {
+    tokio::time::sleep(PUSH_PAUSE).await;
+}
 
 /// Says whether a failed unit's push might succeed now, and would repeat nothing else.
 ///

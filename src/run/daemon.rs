@@ -3,21 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::builder::Node;
+use crate::builder::{Answer, Instance, Node, Wanted};
 use crate::buildkit::Connection;
 use crate::buildkit::session::Services;
+use crate::event::{Event, UnitId};
 use crate::unit::{BuildUnit, ExportKind};
 
 use super::error::UnitError;
 use super::frontend;
 use super::inputs::Inputs;
+use super::schedule::Job;
 use super::session::OpenSession;
 use super::{Surroundings, lower};
 
 /// A daemon that units of this run build on.
 pub(super) struct Daemon {
     pub(super) connection: Connection,
-    pub(super) instance: Option<String>,
+    pub(super) instance: Instance,
     /// Serves the context to all units, when there are several; `None` with one unit, whose
     /// own session does.
     context: Option<OpenSession>,
@@ -27,25 +29,23 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// Connects to a node's daemon, or takes the connection that planning left open.
+    ///
+    /// After a loss there are `lost` ones, and what planning left open is one of them.
     pub(super) async fn connect(
         node: &Node,
         units: &[&BuildUnit],
-        inputs: &Inputs,
-        around: &Surroundings,
+        lost: &[Instance],
+        job: &Job<'_>,
     ) -> Result<Self, UnitError> {
-        let (connection, instance) = match around.open.get(node.name()) {
-            Some(answer) => (answer.connection.clone(), answer.instance.clone()),
-            None => {
-                let instances = node.instances().await?;
-                let instance = instances
-                    .into_iter()
-                    .next()
-                    .ok_or_else(|| UnitError::Lacks {
-                        endpoint: format!("node {}", node.name()),
-                        lack: "has no daemon".to_owned(),
-                    })?;
-                (Connection::open(node.dialer(&instance)?).await?, instance)
-            }
+        let (around, inputs) = (job.around, job.inputs);
+        let open = around.open.get(node.name()).filter(|_| lost.is_empty());
+        let Answer {
+            instance,
+            connection,
+            ..
+        } = match open {
+            Some(answer) => answer.clone(),
+            None => node.open(&wanted(units, lost, job)).await?,
         };
         tracing::info!(
             "node {}: {} (BuildKit {})",
@@ -70,7 +70,7 @@ impl Daemon {
         };
         Ok(Daemon {
             connection,
-            instance: instance.name,
+            instance,
             context,
             sent,
         })
@@ -96,6 +96,24 @@ impl Daemon {
         if let Some(session) = self.context {
             session.close().await;
         }
+    }
+}
+
+/// What a node is asked for; who waits for it is told in every unit's name.
+fn wanted<'a>(units: &[&BuildUnit], lost: &'a [Instance], job: &'a Job<'a>) -> Wanted<'a> {
+    let units: Vec<UnitId> = units.iter().map(|unit| unit.id).collect();
+    Wanted {
+        key: &job.around.affinity,
+        wait: job.request.wait,
+        avoid: lost,
+        tell: Box::new(move |reason: String| {
+            for unit in &units {
+                job.emit(Event::UnitWaiting {
+                    unit: *unit,
+                    reason: reason.clone(),
+                });
+            }
+        }),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use crate::builder::DriverError;
+use crate::builder::OpenError;
 use crate::buildkit::session::IdError;
-use crate::buildkit::{ConnectError, OpenSessionError, SolveError, SolveErrorKind};
+use crate::buildkit::{OpenSessionError, SolveError, SolveErrorKind};
 use crate::merge::registry::{PublishError, PushedError};
 use crate::merge::{MergeError, StageError};
 use crate::registry::RegistryError;
@@ -41,12 +41,17 @@ pub enum PrepareError {
 /// Why a unit failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UnitError {
-    /// The builder does not know the node, or the node not its daemon.
+    /// No daemon of the node was reached.
     #[error(transparent)]
-    Driver(#[from] DriverError),
-    /// The daemon was not reached.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Open(#[from] OpenError),
+    /// The daemon is gone, and its cluster knows why.
+    #[error("{text}")]
+    Died {
+        /// What became of it.
+        text: String,
+        /// How it showed.
+        source: Box<UnitError>,
+    },
     /// The daemon did not take the session.
     #[error(transparent)]
     Session(#[from] OpenSessionError),
@@ -93,7 +98,8 @@ impl UnitError {
     /// Whether the daemon or the way to it was lost, so that another one might succeed.
     pub fn is_infrastructure(&self) -> bool {
         match self {
-            UnitError::Connect(error) => !error.is_configuration(),
+            UnitError::Open(error) => error.is_infrastructure(),
+            UnitError::Died { .. } => true,
             UnitError::Session(_) => true,
             UnitError::Solve(error) => error.kind == SolveErrorKind::Lost,
             _ => false,

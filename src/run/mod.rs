@@ -10,6 +10,7 @@ mod error;
 mod frontend;
 mod inputs;
 mod lower;
+mod node;
 mod outcome;
 mod receive;
 mod schedule;
@@ -57,6 +58,8 @@ pub struct Surroundings {
     pub secrets: BTreeMap<String, SecretSource>,
     /// The key under which daemons keep the context.
     pub shared_key: String,
+    /// The key by which a project meets the same one of a node's daemons.
+    pub affinity: String,
     /// A directory for temporary files.
     pub temp: PathBuf,
     /// Where events go.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::buildkit::session::{FileSinks, Services, Sink};
+use crate::causes::causes;
 use crate::event::UnitId;
 use crate::merge::StageError;
 use crate::merge::file::FileStage;
@@ -25,7 +26,7 @@ pub(super) struct Stages {
     /// Stages of file outputs, by output.
     files: BTreeMap<usize, FileStage>,
     /// What each unit's exporters write into, by the exporter's id.
-    sinks: BTreeMap<UnitId, BTreeMap<u32, Sink>>,
+    sinks: Mutex<BTreeMap<UnitId, BTreeMap<u32, Sink>>>,
 }
 
 impl Stages {
@@ -35,7 +36,7 @@ impl Stages {
         let mut stages = Stages {
             trees: BTreeMap::new(),
             files: BTreeMap::new(),
-            sinks: BTreeMap::new(),
+            sinks: Mutex::default(),
         };
         for step in &plan.merge {
             match step {
@@ -50,15 +51,32 @@ impl Stages {
             }
         }
         for unit in &plan.units {
-            let mut sinks = BTreeMap::new();
-            for (id, export) in (0..).zip(&unit.exports) {
-                if let Some(sink) = stages.sink(export)? {
-                    sinks.insert(id, sink);
-                }
-            }
-            stages.sinks.insert(unit.id, sinks);
+            let sinks = stages.sinks_of(unit)?;
+            stages.sinks().insert(unit.id, sinks);
         }
         Ok(stages)
+    }
+
+    /// Makes other places for a unit that is built again; what came before counts for nothing.
+    pub(super) fn renew(&self, unit: &BuildUnit) -> Result<(), UnitError> {
+        let sinks = self.sinks_of(unit);
+        let sinks = sinks.map_err(|error| UnitError::Write(causes(&error)))?;
+        self.sinks().insert(unit.id, sinks);
+        Ok(())
+    }
+
+    fn sinks(&self) -> MutexGuard<'_, BTreeMap<UnitId, BTreeMap<u32, Sink>>> {
+        self.sinks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sinks_of(&self, unit: &BuildUnit) -> Result<BTreeMap<u32, Sink>, StageError> {
+        let mut sinks = BTreeMap::new();
+        for (id, export) in (0..).zip(&unit.exports) {
+            if let Some(sink) = self.sink(export)? {
+                sinks.insert(id, sink);
+            }
+        }
+        Ok(sinks)
     }
 
     fn sink(&self, export: &UnitExport) -> Result<Option<Sink>, StageError> {
@@ -82,7 +100,7 @@ impl Stages {
         unit: &BuildUnit,
         received: &Arc<AtomicU64>,
     ) -> Services {
-        match self.sinks.get(&unit.id) {
+        match self.sinks().get(&unit.id) {
             Some(sinks) if !sinks.is_empty() => services.file_send(FileSinks {
                 sinks: sinks.clone(),
                 received: Arc::clone(received),
@@ -93,8 +111,8 @@ impl Stages {
 
     /// Why this unit's results could not be written here; `None` when they could.
     pub(super) fn failure(&self, unit: &BuildUnit) -> Option<String> {
-        let sinks = self.sinks.get(&unit.id)?;
-        sinks.values().find_map(|sink| match sink {
+        let sinks = self.sinks();
+        sinks.get(&unit.id)?.values().find_map(|sink| match sink {
             Sink::Tree(tree) => tree.failure(),
             Sink::File(file) => file.failure().map(str::to_owned),
         })
@@ -102,11 +120,15 @@ impl Stages {
 
     /// Checks that everything came of which the unit's daemon says that it sent it.
     pub(super) fn check(&self, unit: &BuildUnit, endpoint: &str) -> Result<(), UnitError> {
-        let sinks = self.sinks.get(&unit.id);
-        let complete = sinks.into_iter().flatten().all(|(_, sink)| match sink {
-            Sink::Tree(tree) => tree.state() == TreeState::Complete,
-            Sink::File(file) => file.is_complete(),
-        });
+        let sinks = self.sinks();
+        let complete = sinks
+            .get(&unit.id)
+            .into_iter()
+            .flatten()
+            .all(|(_, sink)| match sink {
+                Sink::Tree(tree) => tree.state() == TreeState::Complete,
+                Sink::File(file) => file.is_complete(),
+            });
         match complete {
             true => Ok(()),
             false => Err(UnitError::Incomplete {
@@ -127,7 +149,7 @@ impl Stages {
             let (id, _) = sinks
                 .into_iter()
                 .find(|(_, export)| export.output == output)?;
-            match self.sinks.get(&unit.id)?.get(&id)? {
+            match self.sinks().get(&unit.id)?.get(&id)? {
                 Sink::Tree(tree) => Some(PlatformTree {
                     platforms: vec![unit.platform.clone()],
                     tree: Arc::clone(tree),

@@ -84,6 +84,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "attrs",
             "buildkit",
             "builder",
+            "causes",
             "credentials",
             "digest",
             "event",

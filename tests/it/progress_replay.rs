@@ -99,7 +99,14 @@ fn timed(unit: UnitId, name: &str, end: &UnitEnd) -> Vec<(Timestamp, Event)> {
     let first = updates.iter().find_map(newest).unwrap();
     let shift = |time: Timestamp| Timestamp::UNIX_EPOCH + time.duration_since(first);
     let mut at = Timestamp::UNIX_EPOCH;
-    let mut events = vec![(at, Event::UnitStarted { unit, at })];
+    let mut events = vec![(
+        at,
+        Event::UnitStarted {
+            unit,
+            instance: None,
+            at,
+        },
+    )];
     for mut update in updates {
         update.shift(shift);
         at = newest(&update).unwrap_or(at).max(at);

@@ -1,15 +1,20 @@
 //! How a node's daemons are found and reached: the seam where kinds of builders differ.
 //!
-//! [`Driver`] lists a node's instances and makes a dialer for one. Which instance serves a
-//! build is decided elsewhere, from what is listed here.
+//! [`Driver`] is one of two kinds: a daemon at an endpoint, or the pods of a pool.
 
 pub mod kubernetes;
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::spec::NodeSpec;
+use super::open::{Answer, OpenError, Wanted};
+use super::spec::{NodeSpec, Reach};
 use crate::buildkit::dial::{self, Dial};
+use crate::buildkit::io::ByteStream;
+use crate::buildkit::{ConnectError, Connection};
+use crate::config::Env;
+
+pub use kubernetes::{Fate, FoundPool, PodView, PoolError, Watch, find_pools};
 
 /// One daemon of a node; equal instances of one node are the same daemon.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,52 +24,86 @@ pub struct Instance {
     pub name: Option<String>,
 }
 
-/// Why a node's daemons cannot be listed or reached.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why a node's daemons cannot be listed, or none is ready.
+#[derive(Debug, thiserror::Error)]
 pub enum DriverError {
-    /// The instance is not of this node.
-    #[error("node `{node}` has no daemon `{instance}`")]
-    NoSuchInstance {
-        /// The node.
-        node: String,
-        /// The instance.
-        instance: String,
-    },
+    /// A pool of pods has none that could be taken.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
 }
 
-/// The way to a node's daemons. What has pods gets a variant of its own.
+impl DriverError {
+    /// Says what the user can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        let Self::Pool(error) = self;
+        error.hint()
+    }
+
+    /// Whether another try might succeed.
+    pub fn is_infrastructure(&self) -> bool {
+        let Self::Pool(error) = self;
+        error.is_infrastructure()
+    }
+}
+
+/// The way to a node's daemons.
 #[derive(Clone)]
 pub(super) enum Driver {
     /// One daemon at one endpoint.
     Endpoint(Arc<dyn Dial>),
+    /// One architecture's pods.
+    Pods(Arc<kubernetes::Pool>),
 }
 
 impl Driver {
     /// Chooses the driver of a node; contacts nobody.
-    pub(super) fn of(spec: &NodeSpec) -> Self {
-        Self::Endpoint(Arc::from(dial::dialer(&spec.endpoint, spec.tls.as_ref())))
-    }
-
-    /// Lists the daemons there are now.
-    // Async and fallible for drivers that have to ask; an endpoint's answer is at hand.
-    pub(super) async fn instances(&self) -> Result<Vec<Instance>, DriverError> {
-        match self {
-            Self::Endpoint(_) => Ok(vec![Instance { name: None }]),
+    pub(super) fn of(spec: &NodeSpec, env: &Env) -> Self {
+        match &spec.reach {
+            Reach::Endpoint { endpoint, tls } => {
+                Self::Endpoint(Arc::from(dial::dialer(endpoint, tls.as_ref())))
+            }
+            Reach::Pods(pool) => Self::Pods(Arc::new(kubernetes::Pool::new(spec, pool, env))),
         }
     }
 
-    /// Makes the dialer of one daemon; `node` is for messages.
-    pub(super) fn dialer(
-        &self,
-        node: &str,
-        instance: &Instance,
-    ) -> Result<Arc<dyn Dial>, DriverError> {
-        match (self, &instance.name) {
-            (Self::Endpoint(dial), None) => Ok(Arc::clone(dial)),
-            (Self::Endpoint(_), Some(name)) => Err(DriverError::NoSuchInstance {
-                node: node.to_owned(),
-                instance: name.clone(),
+    /// Connects to the daemon, or to the pod that suits the build.
+    pub(super) async fn open(&self, wanted: &Wanted<'_>) -> Result<Answer, OpenError> {
+        match self {
+            Self::Endpoint(dial) => Ok(Answer {
+                instance: Instance { name: None },
+                connection: Connection::open(Arc::clone(dial)).await?,
+                running: None,
             }),
+            Self::Pods(pool) => pool.open(wanted).await,
+        }
+    }
+
+    /// Opens a bare byte stream to the daemon, or to the pod that suits; with its name.
+    pub(super) async fn stream(
+        &self,
+        wanted: &Wanted<'_>,
+    ) -> Result<(ByteStream, String), OpenError> {
+        let dialer: Arc<dyn Dial> = match self {
+            Self::Endpoint(dial) => Arc::clone(dial),
+            Self::Pods(pool) => pool.dialer(wanted).await.map_err(DriverError::from)?,
+        };
+        let stream = dialer.dial().await.map_err(ConnectError::from)?;
+        Ok((stream, dialer.describe()))
+    }
+
+    /// Looks out for a daemon's death, where somebody else would know of it.
+    pub(super) fn watch(&self, instance: &Instance) -> Option<Watch> {
+        match self {
+            Self::Endpoint(_) => None,
+            Self::Pods(pool) => pool.watch(instance.name.as_deref()?),
+        }
+    }
+
+    /// Lists the pods there are now, where there are pods.
+    pub(super) async fn pods(&self) -> Result<Option<Vec<PodView>>, DriverError> {
+        match self {
+            Self::Endpoint(_) => Ok(None),
+            Self::Pods(pool) => Ok(Some(pool.views().await?)),
         }
     }
 }
@@ -73,6 +112,7 @@ impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Endpoint(dial) => write!(f, "Endpoint({})", dial.describe()),
+            Self::Pods(pool) => write!(f, "Pods({})", pool.describe()),
         }
     }
 }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::request::DEFAULT_RETRIES;
+
 /// Build an image, or files, for one or several platforms
 #[derive(Debug, Clone, Default, Args)]
 // As buildx: of a flag given twice the last one counts.
@@ -114,6 +116,12 @@ pub struct BuildArgs {
         default_missing_value = "true", default_value = "false", hide_default_value = true,
         value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
     pub keep_going: bool,
+    /// How long a node's pods may take to become ready [default: 2m]
+    #[arg(long, value_name = "DURATION", help_heading = "How it runs")]
+    pub wait: Option<String>,
+    /// How often a platform is built again on another pod when its pod is lost
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_RETRIES, help_heading = "How it runs")]
+    pub retries: usize,
     /// Print which node would build what, and do nothing
     #[arg(long, help_heading = "How it runs", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", default_value = "false", hide_default_value = true,

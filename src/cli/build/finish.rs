@@ -114,7 +114,7 @@ fn unit_failure(unit: &BuildUnit, error: &UnitError, progress: &State) -> String
 
 fn unit_hint(error: &UnitError) -> Option<String> {
     match error {
-        UnitError::Connect(error) => error.hint(),
+        UnitError::Open(error) => error.hint(),
         _ => None,
     }
 }
@@ -124,7 +124,7 @@ fn unit_exit(error: &UnitError) -> Exit {
         _ if error.is_infrastructure() => Exit::Infrastructure,
         UnitError::Solve(error) if error.is_push() => Exit::Publish,
         UnitError::Solve(_) => Exit::BuildFailed,
-        UnitError::Connect(_) | UnitError::Driver(_) | UnitError::Lacks { .. } => Exit::Config,
+        UnitError::Open(_) | UnitError::Lacks { .. } => Exit::Config,
         UnitError::Gateway(_) => Exit::Usage,
         UnitError::Write(_) => Exit::Publish,
         UnitError::Incomplete { .. } => Exit::Infrastructure,

@@ -3,6 +3,7 @@
 //! [`run`] is the table of contents: what was typed becomes a request, the request a plan,
 //! the plan an outcome, and the outcome an exit code.
 
+mod affinity;
 mod args;
 mod execute;
 mod files;
@@ -56,8 +57,9 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         },
     )?;
     let secrets = secrets::resolve(&request.secrets, app)?;
+    let affinity = affinity::key(&request);
     let placed = tokio::select! {
-        placed = place::place(&mut request, settings, app) => placed?,
+        placed = place::place(&mut request, settings, app, &affinity) => placed?,
         () = interrupt.cancelled() => return stopped(app),
     };
     let builder = placed.builder.name.clone();
@@ -79,9 +81,9 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     let (events, received) = unbounded_channel();
     app.notes.attach(&events);
     let surroundings = around.for_run(
-        placed.builder,
-        placed.open,
+        (placed.builder, placed.open),
         secrets,
+        affinity,
         &request,
         events,
         interrupt,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::builder::{Answer, Builder, Finder, FoundBuilder, Probed, Store, probe};
+use crate::buildkit::endpoint::Endpoint;
 use crate::config::Settings;
 use crate::plan::{self, BuildPlan};
 use crate::request::{BuildRequest, OutputKind, OutputSpec};
@@ -24,6 +25,7 @@ pub(super) async fn place(
     request: &mut BuildRequest,
     settings: &Settings,
     app: &App,
+    affinity: &str,
 ) -> Result<Placed, CliError> {
     let store = Store::new(&app.state_dir());
     let finder = Finder {
@@ -38,7 +40,7 @@ pub(super) async fn place(
             .into_iter()
             .fold(CliError::config(error), CliError::hint)
     })?;
-    let (builder, probed) = ask(found, request).await;
+    let (builder, probed) = ask(found, request, affinity).await;
     let infos: Vec<_> = builder
         .nodes
         .iter()
@@ -62,7 +64,11 @@ pub(super) async fn place(
     })
 }
 
-async fn ask(found: FoundBuilder, request: &BuildRequest) -> (Builder, BTreeMap<String, Probed>) {
+async fn ask(
+    found: FoundBuilder,
+    request: &BuildRequest,
+    affinity: &str,
+) -> (Builder, BTreeMap<String, Probed>) {
     let FoundBuilder { builder, probed } = found;
     let mut answers = BTreeMap::new();
     if let Some(probed) = probed {
@@ -73,7 +79,7 @@ async fn ask(found: FoundBuilder, request: &BuildRequest) -> (Builder, BTreeMap<
         .into_iter()
         .map(|position| &builder.nodes[position])
         .filter(|node| !answers.contains_key(node.name()));
-    let asked = probe(nodes).await;
+    let asked = probe(nodes, affinity).await;
     answers.extend(
         asked
             .into_iter()
@@ -91,7 +97,7 @@ fn default_output(request: &mut BuildRequest, builder: &Builder) -> Option<Strin
     if builder
         .nodes
         .iter()
-        .all(|node| node.spec().endpoint.is_docker())
+        .all(|node| node.spec().endpoint().is_some_and(Endpoint::is_docker))
     {
         request.outputs.push(OutputSpec::new(OutputKind::Image));
         return None;

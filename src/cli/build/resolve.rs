@@ -4,13 +4,16 @@
 //! Reads the disk only to see whether the context and the Dockerfile are there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::SignedDuration;
 
 use crate::credentials::ProxySettings;
 use crate::platform::Platform;
 use crate::reference::ImageRef;
 use crate::request::{
-    AnnotationSpec, BuildRequest, Entitlement, FrontendOptions, HostEntry, Network, NoCache,
-    OutputDest, OutputKind, OutputSpec, SecretSpec, Ulimit, limits, parse_platforms,
+    AnnotationSpec, BuildRequest, DEFAULT_WAIT, Entitlement, FrontendOptions, HostEntry, Network,
+    NoCache, OutputDest, OutputKind, OutputSpec, SecretSpec, Ulimit, limits, parse_platforms,
 };
 
 use super::super::app::App;
@@ -56,6 +59,21 @@ pub(super) fn resolve(
                 .and_then(crate::attrs::parse_bool)
                 == Some(true),
         keep_going: args.keep_going,
+        wait: wait(args.wait.as_deref())?,
+        retries: args.retries,
+    })
+}
+
+/// How long a node may take: `90`, `90s`, `2m`, `1h30m`.
+fn wait(text: Option<&str>) -> Result<Duration, CliError> {
+    let Some(text) = text else {
+        return Ok(DEFAULT_WAIT);
+    };
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    let spelt = || text.parse::<SignedDuration>().ok()?.try_into().ok();
+    seconds.or_else(spelt).ok_or_else(|| {
+        let text = text.escape_debug();
+        CliError::usage(format!("--wait {text}: this is no duration")).hint("such as 90s or 5m")
     })
 }
 

@@ -73,9 +73,9 @@ impl<'a> Prepared<'a> {
     /// Everything that `run` wants.
     pub(super) fn for_run(
         self,
-        builder: Builder,
-        open: BTreeMap<String, Answer>,
+        (builder, open): (Builder, BTreeMap<String, Answer>),
         secrets: BTreeMap<String, SecretSource>,
+        affinity: String,
         request: &BuildRequest,
         events: UnboundedSender<Event>,
         interrupt: CancellationToken,
@@ -91,6 +91,7 @@ impl<'a> Prepared<'a> {
             insecure_registries: self.insecure_registries,
             secrets,
             shared_key: shared_key(request, &self.app.state_dir()),
+            affinity,
             temp: self
                 .app
                 .var("TMPDIR")

@@ -143,8 +143,8 @@ pub(super) async fn create(args: &CreateArgs, world: &World<'_>) -> CommandResul
 
 /// Asks the new builder's nodes; a node that does not answer is a failure.
 async fn bootstrap(spec: BuilderSpec, world: &World<'_>) -> CommandResult {
-    let builder = Builder::new(spec.clone());
-    let probed = probe(&builder.nodes).await;
+    let builder = Builder::new(spec.clone(), &world.app.env);
+    let probed = probe(&builder.nodes, "").await;
     let view = view::BuilderView::new(&spec, false, &probed);
     world.app.say(&show::table(
         std::slice::from_ref(&view),
@@ -363,7 +363,7 @@ mod tests {
                 let nodes = spec.nodes.iter().map(|node| {
                     let platforms: Vec<_> =
                         node.platforms.iter().map(ToString::to_string).collect();
-                    format!("{}={}[{}]", node.name, node.endpoint, platforms.join(","))
+                    format!("{}={}[{}]", node.name, node.reach, platforms.join(","))
                 });
                 Ok(format!("{name}: {}", nodes.collect::<Vec<_>>().join(" ")))
             }

@@ -87,15 +87,16 @@ pub(super) async fn inspect(args: &InspectArgs, world: &World<'_>) -> CommandRes
     let view = match finder.chosen().map_err(store_error)? {
         Some(named) => {
             let spec = finder.named(&named).map_err(find_error)?;
-            let probed = probe(&Builder::new(spec.clone()).nodes).await;
+            let probed = probe(&Builder::new(spec.clone(), &world.app.env).nodes, "").await;
             let is_current = current.is_some_and(|current| current.name == named.name);
             BuilderView::new(&spec, is_current, &probed)
         }
         None => {
             finder.check_unnamed().map_err(find_error)?;
             let places = finder.places();
-            let probed = probe(&nodes_at(&places)).await;
-            let found = first_answering(places, probed).map_err(|e| find_error(e.into()))?;
+            let probed = probe(&nodes_at(&places, &world.app.env), "").await;
+            let found = first_answering(places, probed, &world.app.env)
+                .map_err(|e| find_error(e.into()))?;
             default_view(&found.builder, found.probed, current.is_none())
         }
     };
@@ -128,10 +129,10 @@ async fn gather(
     let places = finder.places();
     let mut nodes: Vec<_> = specs
         .iter()
-        .flat_map(|spec| Builder::new((*spec).clone()).nodes)
+        .flat_map(|spec| Builder::new((*spec).clone(), finder.env).nodes)
         .collect();
-    nodes.extend(nodes_at(&places));
-    let mut probed = probe(&nodes).await.into_iter();
+    nodes.extend(nodes_at(&places, finder.env));
+    let mut probed = probe(&nodes, "").await.into_iter();
     let mut views = Vec::new();
     for definition in all {
         views.push(match definition {
@@ -146,7 +147,7 @@ async fn gather(
         });
     }
     let unnamed = matches!(chosen, Ok(None));
-    match first_answering(places, probed.collect()) {
+    match first_answering(places, probed.collect(), finder.env) {
         Ok(found) => views.push(default_view(&found.builder, found.probed, unnamed)),
         // Nothing on this machine is a problem only for who counts on it.
         Err(error) if unnamed => views.push(BuilderView::broken(

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::attrs::{FlagError, split_flag, split_pair};
-use crate::builder::NodeSpec;
+use crate::builder::{NodeSpec, Reach};
 use crate::buildkit::dial::TlsFiles;
 use crate::buildkit::endpoint::{Endpoint, EndpointError};
 use crate::platform::Platform;
@@ -64,6 +64,11 @@ pub(super) enum NodeError {
         /// The endpoint.
         endpoint: Endpoint,
     },
+    /// The node's daemons are pods.
+    #[error(
+        "node `{0}` has its daemons in the pods of a cluster; change it with --driver kubernetes"
+    )]
+    Pods(String),
     /// A certificate has no key, or the other way round.
     #[error("node `{0}` has only one of certificate and key; the two go together")]
     HalfPair(String),
@@ -154,20 +159,23 @@ impl NodeChange {
 
     /// Changes a node where something was said.
     pub(super) fn apply(self, node: &mut NodeSpec) -> Result<(), NodeError> {
-        if let Some(endpoint) = self.endpoint {
-            node.endpoint = endpoint;
-        }
         if !self.platforms.is_empty() {
             node.platforms = self.platforms;
         }
         node.slots = self.slots.or(node.slots);
-        if self.tls != TlsFiles::default() {
-            node.tls = Some(self.tls);
+        let Reach::Endpoint { endpoint, tls } = &mut node.reach else {
+            return Err(NodeError::Pods(node.name.clone()));
+        };
+        if let Some(said) = self.endpoint {
+            *endpoint = said;
         }
-        match &node.tls {
-            Some(_) if !node.endpoint.allows_tls() => Err(NodeError::TlsUnused {
+        if self.tls != TlsFiles::default() {
+            *tls = Some(self.tls);
+        }
+        match tls {
+            Some(_) if !endpoint.allows_tls() => Err(NodeError::TlsUnused {
                 name: node.name.clone(),
-                endpoint: node.endpoint.clone(),
+                endpoint: endpoint.clone(),
             }),
             Some(tls) if tls.cert.is_some() != tls.key.is_some() => {
                 Err(NodeError::HalfPair(node.name.clone()))
@@ -202,7 +210,9 @@ mod tests {
         let platforms: Vec<_> = node.platforms.iter().map(ToString::to_string).collect();
         assert_eq!(platforms, ["linux/arm64", "linux/arm/v7", "linux/arm64"]);
         assert_eq!(node.slots, Some(2));
-        let tls = node.tls.unwrap();
+        let Reach::Endpoint { tls: Some(tls), .. } = node.reach else {
+            panic!("{node:?}");
+        };
         assert_eq!(tls.ca, Some("/src/ca.pem".into()));
         assert_eq!(tls.cert, Some("/c.pem".into()));
         assert_eq!(tls.server_name.as_deref(), Some("buildkit"));

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::builder::{BuilderSpec, NodeSpec, Probed};
+use crate::builder::{BuilderSpec, NodeSpec, Probed, Reach};
 use crate::platform::Platform;
 
 /// A builder as it is shown.
@@ -91,10 +91,13 @@ impl NodeView {
         let texts = |platforms: &[Platform]| platforms.iter().map(Platform::to_string).collect();
         let mut view = Self {
             name: spec.name.clone(),
-            endpoint: spec.endpoint.to_string(),
+            endpoint: spec.reach.to_string(),
             configured: texts(&spec.platforms),
             slots: spec.slots,
-            tls: spec.tls.is_some(),
+            tls: match &spec.reach {
+                Reach::Endpoint { tls, .. } => tls.is_some(),
+                Reach::Pods(pool) => pool.tls.is_some(),
+            },
             status: "failed",
             version: None,
             docker: None,

@@ -50,7 +50,7 @@ impl Renderer for Plain {
                 let line = self.tame(line);
                 self.say(&line, out);
             }
-            Event::UnitWaiting { unit, reason } if view.state.units().len() > 1 => {
+            Event::UnitWaiting { unit, reason } => {
                 let name = lines::name(view.state, *unit);
                 let reason = text::without_controls(reason);
                 self.aside(&format!("{name}: waiting for {reason}"), out);

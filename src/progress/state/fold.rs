@@ -27,7 +27,12 @@ impl State {
             Event::UnitWaiting { unit, reason } => {
                 self.unit_mut(*unit).waiting = Some(reason.clone());
             }
-            Event::UnitStarted { unit, at } => changes = self.start(*unit, *at, now),
+            Event::UnitStarted { unit, instance, at } => {
+                changes = self.start(*unit, *at, now);
+                if let Some(label) = &mut self.unit_mut(*unit).label {
+                    label.instance.clone_from(instance);
+                }
+            }
             Event::Status { unit, update } => changes = self.update(*unit, update, now),
             Event::Transfer {
                 unit,

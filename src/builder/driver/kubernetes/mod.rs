@@ -5,23 +5,107 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "the driver that uses all this comes next"
+    reason = "what creates pools is not wired up yet"
 )]
 
 pub mod access;
 pub mod apply;
 mod attempt;
+mod choose;
 pub mod cluster;
+mod discover;
 mod ending;
+mod error;
 mod exec;
+mod fate;
 mod forward;
 mod kinds;
 mod kubeconfig;
+mod list;
 pub mod manifest;
 pub mod options;
+mod pods;
 mod pulse;
 mod ready;
 pub mod remove;
 mod rights;
+mod take;
 mod transport;
+mod wait;
 mod websocket;
+mod why;
+
+use tokio::sync::OnceCell;
+
+use super::super::pool::PoolSpec;
+use super::super::spec::NodeSpec;
+use crate::config::Env;
+use crate::platform::Platform;
+use cluster::{Cluster, ClusterSpec};
+use pods::PodState;
+
+pub use discover::{FoundPool, find_pools};
+pub use error::PoolError;
+pub use fate::{Fate, Watch};
+
+/// One architecture's pods, and the way to their cluster.
+pub(in crate::builder) struct Pool {
+    node: String,
+    spec: PoolSpec,
+    platforms: Vec<Platform>,
+    slots: Option<usize>,
+    env: Env,
+    cluster: OnceCell<Cluster>,
+}
+
+/// A pod of a node, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodView {
+    /// Its name.
+    pub name: String,
+    /// Whether it takes builds.
+    pub is_ready: bool,
+    /// Why not, or what happened to it.
+    pub trouble: Option<String>,
+}
+
+impl Pool {
+    /// Makes the way to a node's pods; contacts nobody.
+    pub(in crate::builder) fn new(node: &NodeSpec, spec: &PoolSpec, env: &Env) -> Self {
+        Self {
+            node: node.name.clone(),
+            spec: spec.clone(),
+            platforms: node.platforms.clone(),
+            slots: node.slots,
+            env: env.clone(),
+            cluster: OnceCell::new(),
+        }
+    }
+
+    /// The pods that are meant, for messages.
+    pub(in crate::builder) fn describe(&self) -> String {
+        self.spec.to_string()
+    }
+
+    /// Lists the node's pods with what is wrong with them.
+    pub(in crate::builder) async fn views(&self) -> Result<Vec<PodView>, PoolError> {
+        let listed = self.list().await?;
+        let view = |pod: PodState| PodView {
+            trouble: pod.trouble.map(|trouble| trouble.text),
+            is_ready: pod.is_ready,
+            name: pod.name,
+        };
+        Ok(listed.pods.into_iter().map(view).collect())
+    }
+
+    /// The cluster; found out once.
+    async fn cluster(&self) -> Result<&Cluster, PoolError> {
+        let spec = ClusterSpec {
+            kubeconfig: self.spec.kubeconfig.clone(),
+            context: self.spec.context.clone(),
+            namespace: self.spec.namespace.clone(),
+        };
+        let connect = || async { Cluster::connect(&spec, &self.env).await };
+        Ok(self.cluster.get_or_try_init(connect).await?)
+    }
+}
