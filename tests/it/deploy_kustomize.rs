@@ -136,3 +136,18 @@ fn a_rootless_daemon_keeps_its_configuration_and_its_root_has_a_volume() {
         assert_eq!(daemon["securityContext"]["privileged"], false);
     }
 }
+
+#[test]
+fn nothing_but_idle_pods_is_scaled_away() {
+    let Some(kubectl) = kubectl() else { return };
+    let objects = kustomize(&kubectl, "overlays/autoscale");
+    let scalers = of_kind(&objects, "HorizontalPodAutoscaler");
+    assert_eq!(scalers.len(), 2);
+    for scaler in scalers {
+        let down = &scaler["spec"]["behavior"]["scaleDown"];
+        assert_eq!(down["selectPolicy"], "Disabled");
+    }
+    // An empty image is refused by the API server; any other would be somebody's.
+    let job = &of_kind(&objects, "CronJob")[0]["spec"]["jobTemplate"]["spec"];
+    assert_eq!(job["template"]["spec"]["containers"][0]["image"], "");
+}

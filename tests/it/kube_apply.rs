@@ -142,6 +142,12 @@ async fn a_changed_option_changes_what_it_is_about() {
         place.apply(&["env.A=1"]).await.unwrap();
         let other = place.apply(&["env.B=2", "replicas=2"]).await.unwrap();
         assert_eq!(other.changed, ["statefulset/farm-amd64"]);
+        let mut options = place.options(&["env.B=2", "replicas=2"]);
+        let toml = |_: &Path| Ok("debug = true\n".into());
+        options.set_config(Path::new("t.toml"), &toml).unwrap();
+        let configured = apply(&place.cluster, &options, Others::Respect).await;
+        let both = ["configmap/farm-config", "statefulset/farm-amd64"];
+        assert_eq!(sorted(configured.unwrap().changed), both);
         let scaled = place
             .apply(&["autoscale.image=none/mbuild:1"])
             .await

@@ -6,7 +6,7 @@
 //! here.
 
 use futures_util::future::join_all;
-use kube::api::{DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::Value;
 
 use super::access::{Doing, KubeError};
@@ -76,7 +76,7 @@ pub enum ApplyError {
         /// The object.
         object: String,
         /// What the API server said.
-        source: KubeError,
+        source: Box<KubeError>,
     },
     /// The cluster does not accept an object.
     #[error("the cluster does not accept {object}")]
@@ -84,7 +84,7 @@ pub enum ApplyError {
         /// The object.
         object: String,
         /// What the API server said.
-        source: KubeError,
+        source: Box<KubeError>,
     },
     /// The API server refused or could not be asked.
     #[error(transparent)]
@@ -342,25 +342,29 @@ async fn remove_own(
 fn note(wanted: &Wanted, new: DynamicObject, applied: &mut Applied) {
     let list = match &wanted.old {
         None => &mut applied.created,
-        Some(old) if is_same(&old.metadata, &new.metadata) => &mut applied.unchanged,
+        Some(old) if is_same(old, &new) => &mut applied.unchanged,
         Some(_) => &mut applied.changed,
     };
     list.push(wanted.label());
 }
 
-/// Whether an object is what it was; its version also counts what its controller reports.
-fn is_same(old: &ObjectMeta, new: &ObjectMeta) -> bool {
-    match (old.generation, new.generation) {
-        (Some(was), Some(is)) => {
-            was == is && old.labels == new.labels && old.annotations == new.annotations
+/// Whether an object is what it was, whatever its controller reports of it meanwhile.
+fn is_same(old: &DynamicObject, new: &DynamicObject) -> bool {
+    let said = |object: &DynamicObject| {
+        let mut data = object.data.clone();
+        if let Some(data) = data.as_object_mut() {
+            data.remove("status");
         }
-        _ => old.resource_version == new.resource_version,
-    }
+        data
+    };
+    let (was, is) = (&old.metadata, &new.metadata);
+    was.labels == is.labels && was.annotations == is.annotations && said(old) == said(new)
 }
 
 /// Whether a pool can be made without what was refused for lack of rights.
 fn may_skip(wanted: &Wanted, error: &KubeError) -> bool {
-    !wanted.kind.needed && matches!(error, KubeError::Forbidden(_))
+    // A role may only be made by who has its rights: that refusal is `Denied`.
+    !wanted.kind.needed && matches!(error, KubeError::Forbidden(_) | KubeError::Denied { .. })
 }
 
 impl Wanted {
@@ -385,15 +389,11 @@ impl Wanted {
         let object = self.label();
         match &error {
             KubeError::Refused { code, message, .. } if *code == UNPROCESSABLE => {
-                match message.contains(IMMUTABLE) {
-                    true => ApplyError::Immutable {
-                        object,
-                        source: error,
-                    },
-                    false => ApplyError::Invalid {
-                        object,
-                        source: error,
-                    },
+                let immutable = message.contains(IMMUTABLE);
+                let source = Box::new(error);
+                match immutable {
+                    true => ApplyError::Immutable { object, source },
+                    false => ApplyError::Invalid { object, source },
                 }
             }
             _ => error.into(),

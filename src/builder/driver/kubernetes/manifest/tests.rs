@@ -134,6 +134,12 @@ fn the_same_options_give_the_same_bytes() {
         "labels=b=1,a=2",
         "rootless=true",
         "env.C=3",
+        // What some readers of YAML take for something else than text.
+        "annotations=a=true,b=1.0,c=0x1f,d=null,e=~,f=12:30:00,g=1e3",
+        "env.W=a: b",
+        "env.X=yes",
+        "env.Y=#no",
+        "env.Z= one\ntwo\n",
     ];
     let one = render(&options(&words)).unwrap();
     assert_eq!(one, render(&options(&words)).unwrap());

@@ -99,7 +99,7 @@ pub(super) fn quantity(text: &str) -> Result<String, Wrong> {
         .unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-    let is_number = !(whole.is_empty() && part.is_empty()) && !part.contains('.');
+    let is_number = (!whole.is_empty() || !part.is_empty()) && !part.contains('.');
     let exponent = suffix
         .strip_prefix(['e', 'E'])
         .is_some_and(|exponent| !exponent.is_empty() && exponent.parse::<i8>().is_ok());
