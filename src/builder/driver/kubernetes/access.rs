@@ -108,6 +108,14 @@ pub enum KubeError {
         /// How long it had.
         limit: Duration,
     },
+    /// The connection ended before the answer, or was no HTTP.
+    #[error("the API server did not answer to: {doing}")]
+    Broken {
+        /// The request.
+        doing: Doing,
+        /// What happened.
+        source: AnyError,
+    },
     /// The API server does not know who asks.
     #[error("the API server does not accept the credentials (401 {message})")]
     Unauthorized {
@@ -256,17 +264,23 @@ impl KubeError {
 
     /// Finds out why there was no answer.
     fn of_transport(error: AnyError, doing: Doing) -> Self {
-        if let Some(silence) = find::<NoAnswer>(&*error) {
-            let limit = silence.limit;
-            return Self::Silent { doing, limit };
-        }
         if let Some(reason) = find::<AuthError>(&*error).map(login) {
             return Self::Login { reason };
         }
         let Some(failure) = find::<ConnectFailure>(&*error) else {
-            return Self::Other {
-                doing,
-                source: error,
+            return match find::<NoAnswer>(&*error) {
+                Some(NoAnswer { limit }) => Self::Silent {
+                    doing,
+                    limit: *limit,
+                },
+                None if find::<hyper::Error>(&*error).is_some() => Self::Broken {
+                    doing,
+                    source: error,
+                },
+                None => Self::Other {
+                    doing,
+                    source: error,
+                },
             };
         };
         let server = failure.server.clone();
@@ -306,7 +320,7 @@ impl KubeError {
     /// Whether the same request may succeed a little later.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Silent { .. } => true,
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Broken { .. } => true,
             Self::Refused { code, .. } => matches!(code, 429 | 500 | 502 | 503 | 504),
             _ => false,
         }
