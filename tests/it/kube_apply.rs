@@ -167,6 +167,24 @@ async fn a_changed_option_changes_what_it_is_about() {
 }
 
 #[tokio::test]
+async fn making_a_scaled_pool_again_keeps_the_pods_that_load_has_brought() {
+    let double = Double::new().await;
+    let replicas = || {
+        let workload = double.find("apps/v1", "statefulsets", "farm-amd64");
+        workload.unwrap()["spec"]["replicas"].clone()
+    };
+    double.place.apply(&["replicas=5"]).await.unwrap();
+    let words = ["autoscale.image=none/mbuild:1", "replicas=2"];
+    double.place.apply(&words).await.unwrap();
+    assert_eq!(replicas(), 5);
+    stop(&double.place.cluster, "default", POOL).await.unwrap();
+    assert_eq!(replicas(), 0);
+    // To make it again is to start it.
+    double.place.apply(&words).await.unwrap();
+    assert_eq!(replicas(), 2);
+}
+
+#[tokio::test]
 async fn what_cannot_be_changed_says_so_and_changes_nothing() {
     everywhere("fixed", async |place| {
         place.apply(&[&format!("{CLAIM}=1Gi")]).await.unwrap();

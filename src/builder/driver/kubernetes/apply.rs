@@ -7,7 +7,7 @@
 
 use futures_util::future::join_all;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::access::{Doing, KubeError};
 use super::cluster::Cluster;
@@ -185,6 +185,7 @@ async fn read(
         match answer {
             Ok(old) => {
                 wanted.old = old;
+                wanted.keep_scale(options);
                 found.push(wanted);
             }
             Err(error) => wanted.skip(error, applied)?,
@@ -374,6 +375,17 @@ impl Wanted {
 
     fn doing(&self, verb: &'static str, options: &PoolOptions) -> Doing {
         self.kind.doing(verb, &options.namespace, Some(&self.name))
+    }
+
+    /// Says again how many pods there are, where load decides that: a field that is no longer
+    /// said would fall back to its default, and pods that build would go.
+    fn keep_scale(&mut self, options: &PoolOptions) {
+        let is_open = self.kind.plural == "statefulsets" && options.autoscale.is_some();
+        if let Some(old) = self.old.as_ref().filter(|_| is_open) {
+            let now = old.data["spec"]["replicas"].as_u64().unwrap_or(1);
+            let least = u64::from(options.replicas.max(1));
+            self.object["spec"]["replicas"] = json!(now.max(least));
+        }
     }
 
     /// Leaves this one out, or fails where it cannot be.

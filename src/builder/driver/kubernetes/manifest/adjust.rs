@@ -251,10 +251,9 @@ fn scale_down(object: &mut Value, options: &PoolOptions) {
     let spec = &mut object["spec"]["jobTemplate"]["spec"]["template"]["spec"];
     for container in elements(spec, "containers") {
         container["image"] = json!(scale.image);
-        if let Some(idle) = container["args"]
-            .as_array_mut()
-            .and_then(|args| args.last_mut())
-        {
+        let args = container["args"].as_array_mut().into_iter().flatten();
+        let idle = args.skip_while(|word| **word != "--idle").nth(1);
+        if let Some(idle) = idle {
             *idle = json!(scale.idle);
         }
     }
