@@ -88,7 +88,13 @@ pub enum ApplyError {
     },
     /// The API server refused or could not be asked.
     #[error(transparent)]
-    Kube(#[from] KubeError),
+    Kube(Box<KubeError>),
+}
+
+impl From<KubeError> for ApplyError {
+    fn from(error: KubeError) -> Self {
+        Self::Kube(Box::new(error))
+    }
 }
 
 /// An object on its way.
@@ -127,7 +133,7 @@ pub async fn apply(
     }
     if let Err(error) = try_all(cluster, options, &mut objects, &mut applied).await {
         match error {
-            ApplyError::Kube(KubeError::NotFound { .. }) => {
+            ApplyError::Kube(missing) if matches!(*missing, KubeError::NotFound { .. }) => {
                 make_namespace(cluster, options).await?;
                 applied.namespace = Some(options.namespace.clone());
                 try_all(cluster, options, &mut objects, &mut applied).await?;
