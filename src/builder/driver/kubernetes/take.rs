@@ -19,6 +19,7 @@ use crate::builder::pool::LoadBalance;
 use crate::buildkit::dial::{Dial, TlsFiles};
 use crate::buildkit::session::random_id;
 use crate::buildkit::{ConnectError, Connection, history};
+use crate::causes::causes;
 
 /// Where an agent's pod has its client certificates, if it has any, as `deploy/buildkit` says.
 const CERTIFICATES: &str = "/etc/mbuild/tls";
@@ -156,6 +157,18 @@ impl Pool {
         let left = deadline.saturating_duration_since(Instant::now());
         PodDialer::new(cluster.clone(), address, self.spec.transport, Some(terms))
             .with_patience(left)
+    }
+
+    /// Connects to a pod to look at it; the error is a phrase that goes on from its name.
+    pub(super) async fn dial_for_look(
+        &self,
+        pod: PodState,
+        deadline: Instant,
+    ) -> Result<Connection, String> {
+        let cluster = self.cluster().await.map_err(|error| causes(&error))?;
+        let opened = self.dial(cluster, pod, deadline).await;
+        let opened = opened.map_err(|error| format!("does not answer: {}", causes(&error)))?;
+        Ok(opened.connection)
     }
 
     async fn dial(
