@@ -71,7 +71,13 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether the client's own configuration is at fault, so that nothing was lost.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Dial(DialError::Tls { source, .. }) if source.is_configuration())
+        match self {
+            Self::Dial(DialError::Tls { source, .. }) => source.is_configuration(),
+            Self::Dial(DialError::Driver {
+                is_configuration, ..
+            }) => *is_configuration,
+            _ => false,
+        }
     }
 
     /// Finds out what a failed first question means.

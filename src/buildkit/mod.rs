@@ -20,7 +20,6 @@ pub mod pipe;
 pub mod session;
 mod solve;
 mod status;
-pub mod usage;
 mod watched;
 
 pub use connect_error::{ConnectError, OpenSessionError};

@@ -158,6 +158,8 @@ pub enum DialError {
         endpoint: String,
         /// What the user can do about it; `None` where that is not known.
         hint: Option<String>,
+        /// Whether it stays so until somebody changes something.
+        is_configuration: bool,
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },

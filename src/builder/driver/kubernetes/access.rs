@@ -317,6 +317,22 @@ impl KubeError {
         }
     }
 
+    /// The same, with the YAML that would grant a missing right.
+    pub fn advice(&self) -> Option<String> {
+        match (self.hint(), self.grant()) {
+            (Some(hint), Some(grant)) => Some(format!("{hint}\n{grant}")),
+            (hint, grant) => hint.or(grant),
+        }
+    }
+
+    /// Whether it stays so until somebody changes rights or credentials.
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::Forbidden(_) | Self::Denied { .. } | Self::Unauthorized { .. }
+        )
+    }
+
     /// Whether the same request may succeed a little later.
     pub fn is_passing(&self) -> bool {
         match self {

@@ -204,13 +204,23 @@ impl DialFailure {
         }
     }
 
+    /// Whether it stays so, in this pod and in others, until somebody changes something.
+    pub(super) fn is_configuration(&self) -> bool {
+        match self {
+            Self::Api(error) => error.is_configuration(),
+            Self::Ended(PodEnd::NoProgram { .. }) => true,
+            Self::Direct(DialError::Tls { source, .. }) | Self::Tls(source) => {
+                source.is_configuration()
+            }
+            Self::All(failures) => failures.iter().all(|(_, each)| each.is_configuration()),
+            _ => false,
+        }
+    }
+
     /// What the user can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Api(error) => match (error.hint(), error.grant()) {
-                (Some(hint), Some(grant)) => Some(format!("{hint}\n{grant}")),
-                (hint, grant) => hint.or(grant),
-            },
+            Self::Api(error) => error.advice(),
             Self::Direct(error) => error.hint(),
             Self::Tls(error) => error.hint(),
             Self::All(failures) => failures.iter().find_map(|(_, failure)| failure.hint()),

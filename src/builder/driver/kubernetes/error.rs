@@ -59,7 +59,7 @@ impl PoolError {
     /// Says what the user can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Kube(error) => error.hint(),
+            Self::Kube(error) => error.advice(),
             Self::NoPods { .. } => Some(
                 "deploy a pool (mbuild builder create NAME --driver kubernetes), or say which \
                  pods are meant: `namespace`, `selector`"
@@ -71,7 +71,7 @@ impl PoolError {
                 namespace,
                 source,
             } => {
-                let grant = source.hint().map(|hint| format!("; {hint}"));
+                let grant = source.advice().map(|advice| format!("; or {advice}"));
                 Some(format!(
                     "somebody with more rights can: kubectl -n {namespace} scale {workload} \
                      --replicas=1{}",

@@ -52,6 +52,7 @@ impl Pool {
         let start = Instant::now();
         let deadline = start + wanted.wait;
         let driver = |error: PoolError| OpenError::Driver(error.into());
+        let mut told = String::new();
         loop {
             let pods = self.ready_pods(wanted, deadline).await.map_err(driver)?;
             match self.round(&pods, wanted, deadline).await.map_err(driver)? {
@@ -75,7 +76,11 @@ impl Pool {
                     return Err(error.into());
                 }
                 Round::Failed(error) => {
-                    (wanted.tell)(format!("a pod of node {}: {error}", self.node));
+                    let state = format!("a pod of node {}: {}", self.node, causes(&error));
+                    if state != told {
+                        (wanted.tell)(state.clone());
+                        told = state;
+                    }
                 }
             }
             sleep(PAUSE).await;
@@ -157,18 +162,6 @@ impl Pool {
         let left = deadline.saturating_duration_since(Instant::now());
         PodDialer::new(cluster.clone(), address, self.spec.transport, Some(terms))
             .with_patience(left)
-    }
-
-    /// Connects to a pod to look at it; the error is a phrase that goes on from its name.
-    pub(super) async fn dial_for_look(
-        &self,
-        pod: PodState,
-        deadline: Instant,
-    ) -> Result<Connection, String> {
-        let cluster = self.cluster().await.map_err(|error| causes(&error))?;
-        let opened = self.dial(cluster, pod, deadline).await;
-        let opened = opened.map_err(|error| format!("does not answer: {}", causes(&error)))?;
-        Ok(opened.connection)
     }
 
     async fn dial(

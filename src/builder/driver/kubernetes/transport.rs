@@ -184,6 +184,7 @@ impl Dial for PodDialer {
         let (stream, way) = opened.map_err(|failure| DialError::Driver {
             endpoint: self.describe(),
             hint: failure.hint(),
+            is_configuration: failure.is_configuration(),
             source: Box::new(failure),
         })?;
         let taken = start.elapsed().as_millis();
