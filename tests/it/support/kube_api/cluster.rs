@@ -78,6 +78,15 @@ impl Cluster {
         self.pods.get(key).cloned()
     }
 
+    /// The pods of a namespace with open streams into them.
+    pub(super) fn pods_in_use(&self, namespace: &str) -> Vec<String> {
+        let is_used = |(key, pod): &(&Key, &Arc<Pod>)| {
+            key.namespace == namespace && pod.control.lock().unwrap().children() > 0
+        };
+        let used = self.pods.iter().filter(is_used);
+        used.map(|(key, _)| key.name.clone()).collect()
+    }
+
     /// Starts new pods, ends those that are gone, and lets the others live on.
     pub(super) fn step(&mut self, store: &mut Store) {
         for object in store.list("v1", "pods", "", &Selector::default()) {

@@ -40,8 +40,8 @@ pub(super) fn check(ask: &Ask, object: &Value) -> Result<(), Refusal> {
     }
     let statuses = &object["status"]["containerStatuses"];
     if statuses[0]["state"]["running"].is_null() {
-        let text = format!("unable to upgrade connection: container not found (\"{name}\")");
-        return Err(Refusal::new(500, text));
+        let text = format!("container not found (\"{name}\")");
+        return Err(Refusal::of_kubelet(text));
     }
     Ok(())
 }

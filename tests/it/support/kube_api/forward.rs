@@ -65,8 +65,8 @@ impl Forward {
     async fn far(&self) -> Result<ByteStream, String> {
         let refused = |why: &str| {
             format!(
-                "an error occurred forwarding {port} -> {port}: error forwarding port {port} to \
-                 pod 1, uid : failed to execute portforward in network namespace \"1\": {why}",
+                "error forwarding port {port} to pod 1, uid : failed to execute portforward in \
+                 network namespace \"1\": {why}",
                 port = self.port
             )
         };

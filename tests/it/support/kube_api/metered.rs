@@ -28,6 +28,8 @@ pub(super) struct Control {
     pub(super) stall: CancellationToken,
     /// The process at the other end is killed.
     pub(super) killed: CancellationToken,
+    /// Shared by children for as long as they are there.
+    alive: Arc<()>,
 }
 
 /// How a stream ended.
@@ -44,7 +46,13 @@ impl Control {
             cut: self.cut.child_token(),
             stall: self.stall.child_token(),
             killed: self.killed.child_token(),
+            alive: Arc::clone(&self.alive),
         }
+    }
+
+    /// How many children there are.
+    pub(super) fn children(&self) -> usize {
+        Arc::strong_count(&self.alive) - 1
     }
 
     /// Does a stream's work until it is done, or stopped.

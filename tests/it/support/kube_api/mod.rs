@@ -11,6 +11,7 @@ mod channels;
 mod cluster;
 mod direct;
 mod exec;
+mod farm;
 mod fault;
 mod forward;
 mod kinds;
@@ -40,6 +41,7 @@ use tokio::runtime::Runtime;
 
 pub(crate) use ask::Ask;
 pub(crate) use cluster::Life;
+pub(crate) use farm::Farm;
 pub(crate) use fault::{Act, Fault};
 pub(crate) use pod_state::PodState;
 pub(crate) use pool::Pool;
@@ -230,12 +232,19 @@ impl KubeApi {
         let key = Key::pod(namespace, pod);
         let pod = self.world(|world| world.cluster.pod(&key)).unwrap();
         let old = std::mem::take(&mut *pod.control.lock().unwrap());
-        let Control { cut, stall, killed } = old;
+        let Control {
+            cut, stall, killed, ..
+        } = old;
         match loss {
             Loss::Cut => cut.cancel(),
             Loss::Silence => stall.cancel(),
             Loss::Kill => killed.cancel(),
         }
+    }
+
+    /// The pods of a namespace with open streams into them, by name.
+    pub(crate) fn pods_in_use(&self, namespace: &str) -> Vec<String> {
+        self.world(|world| world.cluster.pods_in_use(namespace))
     }
 
     /// Forgets the changes until now: who watches from before is told that they are gone.
@@ -251,6 +260,11 @@ impl KubeApi {
     /// Lets something go wrong.
     pub(crate) fn fault(&self, fault: Fault) {
         self.shared.faults.lock().unwrap().push(fault);
+    }
+
+    /// Lets nothing go wrong any more.
+    pub(crate) fn heal(&self) {
+        self.shared.faults.lock().unwrap().clear();
     }
 
     /// The requests about objects so far.

@@ -39,7 +39,7 @@ impl PodState {
 
     /// Writes the state into a pod.
     pub(super) fn write(&self, pod: &mut Value, ip: &str) {
-        let deletes = matches!(self, Self::Terminating | Self::NodeLost);
+        let deletes = *self == Self::Terminating;
         if deletes && pod["metadata"]["deletionTimestamp"].is_null() {
             pod["metadata"]["deletionTimestamp"] = now().into();
             pod["metadata"]["deletionGracePeriodSeconds"] = 30.into();
@@ -59,23 +59,9 @@ impl PodState {
             status["podIP"] = ip.into();
             status["podIPs"] = json!([{ "ip": ip }]);
         }
-        match self {
-            Self::Evicted(message) => {
-                status["reason"] = "Evicted".into();
-                status["message"] = message.clone().into();
-            }
-            Self::NodeLost => {
-                let (node, name) = (&pod["spec"]["nodeName"], &pod["metadata"]["name"]);
-                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-                status["reason"] = "NodeLost".into();
-                status["message"] = format!(
-                    "Node {} which was running pod {} is unresponsive",
-                    text(node),
-                    text(name)
-                )
-                .into();
-            }
-            _ => {}
+        if let Self::Evicted(message) = self {
+            status["reason"] = "Evicted".into();
+            status["message"] = message.clone().into();
         }
         pod["status"] = status;
     }
@@ -104,8 +90,10 @@ impl PodState {
             }]);
         }
         let unready = |name: &str| match (ready, self) {
-            // The node's controller says no more than that.
-            (true, _) | (_, Self::NodeLost) => known(name, ready),
+            // The node's controller takes this one back and says no more: the kubelet, which
+            // has said that the containers are ready, is not there.
+            (_, Self::NodeLost) => known(name, name != "Ready"),
+            (true, _) => known(name, true),
             (false, _) => json!({
                 "type": name, "status": "False", "reason": "ContainersNotReady",
                 "message": "containers with unready status: [buildkitd]",
@@ -155,7 +143,7 @@ impl PodState {
             Self::Evicted(_) => state = ended("Error", 137, ""),
             _ => {}
         }
-        let ready = matches!(self, Self::Ready | Self::Terminating);
+        let ready = matches!(self, Self::Ready | Self::Terminating | Self::NodeLost);
         let status = json!({
             "name": container["name"], "image": container["image"], "imageID": "",
             "ready": ready, "started": !state["running"].is_null(), "restartCount": restarts,

@@ -11,6 +11,8 @@ pub(crate) struct Refusal {
     reason: String,
     message: String,
     details: Value,
+    /// Whether it is said in plain text, as kubelets do.
+    pub(super) is_plain: bool,
 }
 
 impl Refusal {
@@ -36,6 +38,15 @@ impl Refusal {
             reason: reason.into(),
             message: message.into(),
             details: json!({}),
+            is_plain: false,
+        }
+    }
+
+    /// What a kubelet says, and the API server passes on as it is.
+    pub(super) fn of_kubelet(message: impl Into<String>) -> Self {
+        Self {
+            is_plain: true,
+            ..Self::new(500, message)
         }
     }
 
@@ -92,6 +103,10 @@ impl Refusal {
     fn about(mut self, ask: &Ask) -> Self {
         self.details = json!({"name": ask.name, "group": ask.group(), "kind": ask.base});
         self
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     /// The object that says so.

@@ -59,6 +59,9 @@ fn object(status: u16, object: &Value) -> Response<Body> {
 }
 
 fn refuse(refusal: &Refusal) -> Response<Body> {
+    if refusal.is_plain {
+        return text(refusal.code, refusal.message().to_owned());
+    }
     object(refusal.code, &refusal.status())
 }
 
@@ -187,8 +190,8 @@ impl Shared {
             let text = format!("pod {} does not have a host assigned", ask.name);
             return Err(Refusal::new(400, text));
         };
-        exec::check(ask, &found)?;
         if ask.sub == "exec" {
+            exec::check(ask, &found)?;
             let agreed = socket::agree(&mut request, &exec::PROTOCOLS)?;
             let (response, upgrade, protocol) = agreed;
             let exec = exec::Exec {

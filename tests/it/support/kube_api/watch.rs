@@ -168,10 +168,10 @@ impl Watch {
         if !self.ask.is_on("allowWatchBookmarks") {
             return Some(());
         }
-        let metadata = json!({
-            "resourceVersion": at.to_string(), "creationTimestamp": null,
-            "annotations": annotations,
-        });
+        let mut metadata = json!({"resourceVersion": at.to_string(), "creationTimestamp": null});
+        if !annotations.is_null() {
+            metadata["annotations"] = annotations;
+        }
         let object = json!({
             "kind": self.kind.kind, "apiVersion": self.kind.api, "metadata": metadata,
             "spec": {"containers": []}, "status": {},

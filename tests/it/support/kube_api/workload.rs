@@ -91,7 +91,13 @@ fn pod(workload: &Value, name: &str, number: usize, revision: &str) -> Value {
         "blockOwnerDeletion": true, "name": workload["metadata"]["name"],
         "uid": workload["metadata"]["uid"],
     }]);
-    json!({"metadata": metadata, "spec": template["spec"]})
+    let mut spec = template["spec"].clone();
+    let service = &workload["spec"]["serviceName"];
+    if !service.is_null() {
+        spec["hostname"] = name.into();
+        spec["subdomain"] = service.clone();
+    }
+    json!({"metadata": metadata, "spec": spec})
 }
 
 /// Makes the claims of a pod, which outlive it.
