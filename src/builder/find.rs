@@ -9,6 +9,7 @@ use super::choose::{
 };
 use super::docker_host::docker_engine;
 use super::import::buildx_has;
+use super::own_pool::{OwnPool, SeveralPools, own_pool};
 use super::places::{NothingAnswers, Place, first_answering, nodes_at, places};
 use super::probe::{Probed, probe};
 use super::spec::{BuilderSpec, SpecError};
@@ -62,6 +63,9 @@ pub enum FindError {
     /// None is named, and the configuration defines several.
     #[error(transparent)]
     NoneChosen(#[from] NoneChosen),
+    /// None is named, and the pod's namespace has several pools.
+    #[error(transparent)]
+    SeveralPools(#[from] SeveralPools),
     /// None is named, and nothing answers.
     #[error(transparent)]
     Nothing(#[from] NothingAnswers),
@@ -75,6 +79,7 @@ impl FindError {
             Self::Spec(_) => Vec::new(),
             Self::Unknown(error) => error.hints.clone(),
             Self::NoneChosen(error) => vec![error.hint()],
+            Self::SeveralPools(error) => vec![error.hint()],
             Self::Nothing(error) => error.hints.clone(),
         }
     }
@@ -103,10 +108,34 @@ impl Finder<'_> {
             }
             None => {
                 self.check_unnamed()?;
+                let own = self.own_pool().await?;
+                let passed = match own.into_builder(self.env) {
+                    Ok(builder) => {
+                        return Ok(FoundBuilder {
+                            builder,
+                            probed: None,
+                        });
+                    }
+                    Err(passed) => passed,
+                };
                 let places = self.places();
                 let probed = probe(&nodes_at(&places, self.env), "").await;
-                Ok(first_answering(places, probed, self.env)?)
+                let found = first_answering(places, probed, self.env);
+                Ok(found.map_err(|error| error.after(passed))?)
             }
+        }
+    }
+
+    /// Looks for the pool of the pod's own namespace, where this is a pod and `BUILDKIT_HOST`
+    /// says nothing else.
+    ///
+    /// # Errors
+    ///
+    /// When there are several.
+    pub async fn own_pool(&self) -> Result<OwnPool, SeveralPools> {
+        match self.env.get("BUILDKIT_HOST") {
+            Some(host) if !host.is_empty() => Ok(OwnPool::NoPod),
+            _ => own_pool(self.env).await,
         }
     }
 

@@ -9,6 +9,7 @@ mod driver;
 mod find;
 mod import;
 mod open;
+mod own_pool;
 mod places;
 mod pool;
 mod probe;
@@ -26,6 +27,7 @@ pub use driver::{DriverError, Fate, FoundPool, Instance, PodView, PoolError, Wat
 pub use find::{BrokenBuilder, FindError, Finder, FoundBuilder};
 pub use import::{ImportError, Imported, import, import_text};
 pub use open::{Answer, OpenError, Wanted};
+pub use own_pool::{OwnPool, SeveralPools};
 pub use places::{NothingAnswers, Place, first_answering, nodes_at};
 pub use pool::{BUILDKIT_PORT, LoadBalance, POOL_SELECTOR, PoolSpec, Transport, UnknownWord};
 pub use probe::{PROBE_LIMIT, Probed, probe};
@@ -109,13 +111,14 @@ impl Node {
         matches!(self.driver, driver::Driver::Pods(_))
     }
 
-    /// Lists its pods as they are now; `None` where it is one daemon at an endpoint.
+    /// Looks at its pods as they are now, and asks those that are ready; `None` where it is
+    /// one daemon at an endpoint.
     ///
     /// # Errors
     ///
     /// When they cannot be listed.
-    pub async fn pods(&self) -> Result<Option<Vec<PodView>>, DriverError> {
-        self.driver.pods().await
+    pub async fn inspect(&self) -> Result<Option<Vec<PodView>>, DriverError> {
+        self.driver.inspect().await
     }
 
     /// Looks out for a daemon's death from now on; `None` where nobody else would know of it.

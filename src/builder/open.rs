@@ -14,6 +14,8 @@ pub struct Wanted<'a> {
     pub key: &'a str,
     /// How long it may take until a daemon is ready, where the node can have none for a while.
     pub wait: Duration,
+    /// Whether a pool without pods may be given its first one: not for a mere look.
+    pub may_start: bool,
     /// Daemons that are not to be taken, since they were lost.
     pub avoid: &'a [Instance],
     /// Is told what is waited for, whenever that changes.

@@ -54,6 +54,19 @@ pub struct NothingAnswers {
     pub hints: Vec<String>,
 }
 
+impl NothingAnswers {
+    /// Adds what was tried before all else: the pool of the pod's namespace.
+    pub(super) fn after(mut self, passed: Option<(String, Option<String>)>) -> Self {
+        if let Some((why, hint)) = passed {
+            let what = "the pool of this pod's namespace".to_owned();
+            let hint = hint.map(|hint| format!("{what}: {hint}"));
+            self.hints.splice(0..0, hint);
+            self.tried.insert(0, (what, why));
+        }
+        self
+    }
+}
+
 fn lines(tried: &[(String, String)]) -> String {
     tried
         .iter()

@@ -40,6 +40,8 @@ pub struct PoolSpec {
     /// The client's certificates for the direct way; `None` means those at the stated path,
     /// where there are any.
     pub tls: Option<TlsFiles>,
+    /// Whether `mbuild builder create` made the pool, so that `rm` removes it.
+    pub created: bool,
 }
 
 /// How bytes get to a pod.
@@ -91,6 +93,7 @@ impl Default for PoolSpec {
             load_balance: LoadBalance::default(),
             port: BUILDKIT_PORT,
             tls: None,
+            created: false,
         }
     }
 }

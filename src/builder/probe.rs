@@ -40,6 +40,7 @@ async fn probe_node(node: &Node, key: &str, deadline: Instant) -> Probed {
     let wanted = Wanted {
         key,
         wait: deadline.saturating_duration_since(Instant::now()),
+        may_start: false,
         avoid: &[],
         tell: Box::new(|_| ()),
     };

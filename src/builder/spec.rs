@@ -278,6 +278,7 @@ fn pool(
         load_balance: word("loadbalance", def.loadbalance.as_ref(), &at)?,
         port: def.port.unwrap_or(BUILDKIT_PORT),
         tls,
+        created: def.created,
     })
 }
 
@@ -294,6 +295,7 @@ fn pods_def(pool: &PoolSpec) -> PodsDef {
         load_balance,
         port,
         tls: _,
+        created,
     } = pool.clone();
     let default = PoolSpec::default();
     PodsDef {
@@ -307,6 +309,7 @@ fn pods_def(pool: &PoolSpec) -> PodsDef {
         loadbalance: (load_balance != default.load_balance)
             .then(|| located(load_balance.to_string())),
         port: (port != default.port).then_some(port),
+        created,
     }
 }
 

@@ -20,6 +20,7 @@ pub mod pipe;
 pub mod session;
 mod solve;
 mod status;
+pub mod usage;
 mod watched;
 
 pub use connect_error::{ConnectError, OpenSessionError};

@@ -96,6 +96,7 @@ async fn dial(node: &Node, app: &App) -> Result<ByteStream, CliError> {
     let wanted = Wanted {
         key: "",
         wait: DEFAULT_WAIT,
+        may_start: true,
         avoid: &[],
         tell: Box::new(|what| app.warn(&format!("waiting for {what}"))),
     };

@@ -140,6 +140,8 @@ pub struct PodsDef {
     pub loadbalance: Option<Located>,
     /// The daemons' TCP port; `None` means the usual one.
     pub port: Option<u16>,
+    /// Whether `mbuild builder create` made them, so that `rm` removes them.
+    pub created: bool,
 }
 
 /// A text and the line of the file that it stands in.

@@ -435,7 +435,7 @@ mod tests {
             4,
             "unknown key `slot`; allowed are `name`, `endpoint`, `platforms`, `slots`, `tls`, \
              `namespace`, `kubeconfig`, `context`, `selector`, `pods`, `container`, `transport`, \
-             `loadbalance`, `port`",
+             `loadbalance`, `port`, `created`",
             &node("slot = 1"),
         );
         refused(

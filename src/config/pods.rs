@@ -21,6 +21,7 @@ impl Parser<'_> {
             ("transport", span(table.transport.as_ref())),
             ("loadbalance", span(table.loadbalance.as_ref())),
             ("port", span(table.port.as_ref())),
+            ("created", span(table.created.as_ref())),
         ];
         for (key, at) in strange {
             if let Some(at) = at {
@@ -81,6 +82,7 @@ impl Parser<'_> {
             transport: located(table.transport.take()),
             loadbalance: located(table.loadbalance.take()),
             port: table.port.take().map(Spanned::into_inner),
+            created: table.created.take().is_some_and(Spanned::into_inner),
         })
     }
 

@@ -84,6 +84,9 @@ fn render_pods(text: &mut String, pods: &PodsDef) -> Result<(), RenderError> {
     if let Some(port) = pods.port {
         let _ = writeln!(text, "port = {port}");
     }
+    if pods.created {
+        text.push_str("created = true\n");
+    }
     Ok(())
 }
 

@@ -62,6 +62,7 @@ pub(super) struct NodeTable {
     pub(super) transport: Option<Spanned<String>>,
     pub(super) loadbalance: Option<Spanned<String>>,
     pub(super) port: Option<Spanned<u16>>,
+    pub(super) created: Option<Spanned<bool>>,
 }
 
 /// `tls` of a node.

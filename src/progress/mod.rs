@@ -29,6 +29,7 @@ pub use note::NoteWriter;
 pub use run::{run, start};
 pub use state::{Change, State, UnitSummary};
 pub use terminal::restore_terminal;
+pub use text::bytes;
 
 /// What a renderer may look at.
 #[derive(Debug, Clone, Copy)]

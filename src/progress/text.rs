@@ -32,7 +32,7 @@ pub(super) fn log_time(duration: Duration) -> String {
 
 /// Writes a number of bytes with a decimal unit: `512B`, `12.35MB`, with `digits` after the
 /// point from 1 kB on and `space` before the unit.
-pub(super) fn bytes(count: u64, digits: usize, space: &str) -> String {
+pub fn bytes(count: u64, digits: usize, space: &str) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if count < 1000 {
         return format!("{count}{space}B");

@@ -105,6 +105,7 @@ fn wanted<'a>(units: &[&BuildUnit], lost: &'a [Instance], job: &'a Job<'a>) -> W
     Wanted {
         key: &job.around.affinity,
         wait: job.request.wait,
+        may_start: true,
         avoid: lost,
         tell: Box::new(move |reason: String| {
             for unit in &units {

@@ -99,11 +99,11 @@ impl Driver {
         }
     }
 
-    /// Lists the pods there are now, where there are pods.
-    pub(super) async fn pods(&self) -> Result<Option<Vec<PodView>>, DriverError> {
+    /// Looks at the pods there are now, where there are pods.
+    pub(super) async fn inspect(&self) -> Result<Option<Vec<PodView>>, DriverError> {
         match self {
             Self::Endpoint(_) => Ok(None),
-            Self::Pods(pool) => Ok(Some(pool.views().await?)),
+            Self::Pods(pool) => Ok(Some(pool.inspect().await?)),
         }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Everything is written to the state directory, never to an `mbuild.toml`.
 
-use crate::builder::{self, DEFAULT_BUILDER, Named, NamedBy, Replace};
+use crate::builder::{self, DEFAULT_BUILDER, Named, NamedBy, Reach, Replace};
 use crate::config::is_name;
 
 use super::super::error::{CliError, CommandResult};
 use super::super::exit::Exit;
+use super::kubernetes::{self, Keep};
 use super::{World, find_error, store_error};
 
 /// Make a builder the default
@@ -28,18 +29,18 @@ pub struct RmArgs {
     /// Builders' names [default: the builder in use]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Do not fail when there is no such builder
+    /// Do not fail when there is no such builder, and do not ask
     #[arg(short, long)]
     force: bool,
-    /// Accepted for buildx's sake: daemons always stay
-    #[arg(long, hide = true)]
+    /// Leave a pool that `create` made as it is
+    #[arg(long)]
     keep_daemon: bool,
-    /// Accepted for buildx's sake: daemons keep what they have
-    #[arg(long, hide = true)]
-    keep_state: bool,
+    /// Keep the volumes of such a pool
+    #[arg(long, alias = "keep-state")]
+    keep_volumes: bool,
 }
 
-/// Do nothing
+/// End the pods of builders
 #[derive(Debug, Clone, clap::Args)]
 pub struct StopArgs {
     /// Builders' names
@@ -85,18 +86,19 @@ pub(super) fn use_builder(args: &UseArgs, world: &World<'_>) -> CommandResult {
     Ok(Exit::Done)
 }
 
-pub(super) fn rm(args: &RmArgs, world: &World<'_>) -> CommandResult {
-    let mut names = args.names.clone();
-    if names.is_empty() {
-        let chosen = world.finder(None).chosen().map_err(store_error)?;
-        let nothing = "no builder is named, and none is in use";
-        names.push(chosen.ok_or_else(|| CliError::usage(nothing))?.name);
-    }
-    for name in &names {
+pub(super) async fn rm(args: &RmArgs, world: &World<'_>) -> CommandResult {
+    let keep = Keep {
+        daemon: args.keep_daemon,
+        volumes: args.keep_volumes,
+        force: args.force,
+    };
+    for name in &names(&args.names, world)? {
+        // A definition that is broken can still be removed, unlike what it was made for.
+        if let Ok(Some(spec)) = world.store.load(name) {
+            kubernetes::remove(&spec, keep, world).await?;
+        }
         match world.store.remove(name) {
-            Ok(()) => world
-                .app
-                .say(&format!("{name} removed; its daemons stay as they are\n")),
+            Ok(()) => world.app.say(&format!("{name} removed\n")),
             Err(builder::StoreError::Absent(_)) if world.settings.builders.contains_key(name) => {
                 return Err(defined_by_hand(name, world));
             }
@@ -107,13 +109,41 @@ pub(super) fn rm(args: &RmArgs, world: &World<'_>) -> CommandResult {
     Ok(Exit::Done)
 }
 
+pub(super) async fn stop(args: &StopArgs, world: &World<'_>) -> CommandResult {
+    for name in &names(&args.names, world)? {
+        let named = Named {
+            name: name.clone(),
+            by: NamedBy::Flag,
+        };
+        let spec = world.finder(None).named(&named).map_err(find_error)?;
+        let is_own = spec
+            .nodes
+            .iter()
+            .any(|node| matches!(&node.reach, Reach::Pods(pool) if pool.created));
+        if is_own {
+            kubernetes::stop(&spec, world).await?;
+        } else {
+            let text =
+                format!("the daemons of `{name}` are not mbuild's to stop; nothing was done");
+            world.app.warn(&text);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The names that are given, or that of the builder in use.
+fn names(given: &[String], world: &World<'_>) -> Result<Vec<String>, CliError> {
+    if !given.is_empty() {
+        return Ok(given.to_vec());
+    }
+    let chosen = world.finder(None).chosen().map_err(store_error)?;
+    let nothing = "no builder is named, and none is in use";
+    Ok(vec![chosen.ok_or_else(|| CliError::usage(nothing))?.name])
+}
+
 pub(super) fn import(args: &ImportArgs, world: &World<'_>) -> CommandResult {
     let app = world.app;
-    let imported = builder::import(&app.env, &args.what, &app.cwd).map_err(|error| {
-        let hint = error.hint();
-        hint.into_iter()
-            .fold(CliError::config(error), CliError::hint)
-    })?;
+    let imported = builder::import(&app.env, &args.what, &app.cwd).map_err(CliError::config)?;
     let mut spec = imported.spec;
     if let Some(name) = &args.name {
         spec.name.clone_from(name);

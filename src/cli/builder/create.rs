@@ -4,6 +4,8 @@
 //! (`--endpoint`, once for each node). What comes of an old definition is decided by
 //! [`apply`], which is pure.
 
+use std::path::PathBuf;
+
 use crate::builder::{Builder, BuilderSpec, Origin, StoreError, probe};
 use crate::platform::Platform;
 use crate::request::parse_platforms;
@@ -11,6 +13,7 @@ use crate::request::parse_platforms;
 use super::super::error::{CliError, CommandResult};
 use super::super::exit::Exit;
 use super::change::check_new_name;
+use super::kubernetes::{self, Common, PoolArgs, Then};
 use super::node_flags::{NodeChange, NodeError, apply_driver_opts, parse_endpoint};
 use super::{World, show, store_error, view};
 use crate::config::is_name;
@@ -28,7 +31,7 @@ pub struct CreateArgs {
     /// Builder's name
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Kind of builder: remote
+    /// Kind of builder: remote, or kubernetes
     #[arg(long, value_name = "DRIVER")]
     driver: Option<String>,
     /// Name of the node that is made or changed
@@ -52,12 +55,17 @@ pub struct CreateArgs {
     /// Ask the nodes whether they are there
     #[arg(long)]
     bootstrap: bool,
-    /// Flags of a daemon, which mbuild does not start
-    #[arg(long, alias = "buildkitd-config", value_name = "FLAGS", hide = true)]
+    /// Flags of the daemons in a Kubernetes pool
+    #[arg(long, value_name = "FLAGS")]
     buildkitd_flags: Option<String>,
-    /// Accepted for buildx's sake: every wait has its limit
-    #[arg(long, value_name = "DURATION", hide = true)]
+    /// Configuration of the daemons in a Kubernetes pool
+    #[arg(long, alias = "config-file", value_name = "FILE")]
+    buildkitd_config: Option<PathBuf>,
+    /// How long a Kubernetes pool may take to be ready [default: 2m]
+    #[arg(long, value_name = "DURATION")]
     timeout: Option<String>,
+    #[command(flatten)]
+    pool: PoolArgs,
 }
 
 /// What is done with the nodes that were described.
@@ -107,7 +115,29 @@ impl CreateError {
     }
 }
 
+/// Prints the objects of a Kubernetes pool.
+pub(super) async fn render(args: &CreateArgs, world: &World<'_>) -> CommandResult {
+    match args.driver.as_deref() {
+        None | Some("kubernetes") => {}
+        Some(other) => {
+            let text = format!("driver `{}` has no objects to render", other.escape_debug());
+            return Err(CliError::usage(text));
+        }
+    }
+    let name = pool_name(args, world)?;
+    kubernetes::render(&args.pool, &args.common(&name), world).await
+}
+
 pub(super) async fn create(args: &CreateArgs, world: &World<'_>) -> CommandResult {
+    if args.driver.as_deref() == Some("kubernetes") {
+        let name = pool_name(args, world)?;
+        let then = Then {
+            append: args.append,
+            use_it: args.use_it,
+            bootstrap: args.bootstrap,
+        };
+        return kubernetes::create(&args.pool, &args.common(&name), then, world).await;
+    }
     check_driver(args)?;
     let (name, endpoint) = name_and_endpoint(args)?;
     let name = match name {
@@ -163,11 +193,47 @@ async fn bootstrap(spec: BuilderSpec, world: &World<'_>) -> CommandResult {
     }
 }
 
+impl CreateArgs {
+    fn common<'a>(&'a self, name: &'a str) -> Common<'a> {
+        Common {
+            name,
+            platforms: &self.platform,
+            driver_opts: &self.driver_opt,
+            config: self.buildkitd_config.as_ref(),
+            flags: self.buildkitd_flags.as_deref(),
+            timeout: self.timeout.as_deref(),
+        }
+    }
+}
+
+/// The name of a builder with a pool; buildx's way of naming an endpoint means nothing here.
+fn pool_name(args: &CreateArgs, world: &World<'_>) -> Result<String, CliError> {
+    if !args.endpoint.is_empty() || args.leave {
+        let text = "--endpoint and --leave do not go with --driver kubernetes";
+        return Err(CliError::usage(text));
+    }
+    let name = match name_and_endpoint(args)? {
+        (_, Some(endpoint)) if !endpoint.starts_with("kubernetes://") => {
+            let text = format!("{endpoint}: pods have no endpoint to name");
+            return Err(CliError::usage(text));
+        }
+        (Some(name), _) => name.to_owned(),
+        (None, _) => free_name(world)?,
+    };
+    check_new_name(&name, world)?;
+    Ok(name)
+}
+
 fn check_driver(args: &CreateArgs) -> Result<(), CliError> {
     let refuse = |text: String, hint: &str| Err(CliError::usage(text).hint(hint));
-    if args.buildkitd_flags.is_some() {
-        let text = "mbuild starts no daemons and cannot give them flags or configuration";
+    if args.buildkitd_flags.is_some() || args.buildkitd_config.is_some() {
+        let text = "mbuild starts daemons only in Kubernetes pools, and gives flags and \
+                    configuration to no other";
         return refuse(text.to_owned(), "configure buildkitd where it is started");
+    }
+    if let Some(flag) = args.pool.given() {
+        let text = format!("{flag} describes pods");
+        return refuse(text, "it goes with --driver kubernetes");
     }
     match args.driver.as_deref() {
         None | Some("remote") => Ok(()),
@@ -181,7 +247,7 @@ fn check_driver(args: &CreateArgs) -> Result<(), CliError> {
         ),
         Some(other) => refuse(
             format!("driver `{}` is not known", other.escape_debug()),
-            "the driver is remote; each node has an endpoint",
+            "the driver is remote, where each node has an endpoint, or kubernetes",
         ),
     }
 }
@@ -459,7 +525,7 @@ mod tests {
             &["--driver docker-container"],
             Err("docker-container://NAME"),
         );
-        check(&["--driver kubernetes"], Err("`kubernetes` is not known"));
+        check(&["--driver kubernetes"], Err("no cluster is configured"));
         check(&["--buildkitd-flags x tcp://a:1"], Err("starts no daemons"));
         check(
             &["--name f --driver-opt cert=/c tcp://a:1"],

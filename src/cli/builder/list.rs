@@ -3,8 +3,8 @@
 //! All nodes of all builders are asked at once, so that the slowest sets the pace.
 
 use crate::builder::{
-    BrokenBuilder, Builder, BuilderSpec, DEFAULT_BUILDER, Finder, Named, Probed, StoreError,
-    first_answering, nodes_at, probe,
+    BrokenBuilder, Builder, BuilderSpec, DEFAULT_BUILDER, Finder, Named, OwnPool, Probed,
+    StoreError, first_answering, nodes_at, probe,
 };
 use crate::causes::causes;
 
@@ -87,12 +87,15 @@ pub(super) async fn inspect(args: &InspectArgs, world: &World<'_>) -> CommandRes
     let view = match finder.chosen().map_err(store_error)? {
         Some(named) => {
             let spec = finder.named(&named).map_err(find_error)?;
-            let probed = probe(&Builder::new(spec.clone(), &world.app.env).nodes, "").await;
             let is_current = current.is_some_and(|current| current.name == named.name);
-            BuilderView::new(&spec, is_current, &probed)
+            look(spec, is_current, world).await
         }
         None => {
             finder.check_unnamed().map_err(find_error)?;
+            if let OwnPool::One(spec) = finder.own_pool().await.map_err(|e| find_error(e.into()))? {
+                let view = look(spec, current.is_none(), world).await;
+                return finish(args, &view, world);
+            }
             let places = finder.places();
             let probed = probe(&nodes_at(&places, &world.app.env), "").await;
             let found = first_answering(places, probed, &world.app.env)
@@ -100,10 +103,23 @@ pub(super) async fn inspect(args: &InspectArgs, world: &World<'_>) -> CommandRes
             default_view(&found.builder, found.probed, current.is_none())
         }
     };
+    finish(args, &view, world)
+}
+
+/// Asks a builder's nodes, and each of their pods.
+async fn look(spec: BuilderSpec, current: bool, world: &World<'_>) -> BuilderView {
+    let builder = Builder::new(spec.clone(), &world.app.env);
+    let probed = probe(&builder.nodes, "").await;
+    let view = BuilderView::new(&spec, current, &probed);
+    view.with_pods(&builder.nodes).await
+}
+
+/// Prints a builder; a node that has to answer and does not is a failure.
+fn finish(args: &InspectArgs, view: &BuilderView, world: &World<'_>) -> CommandResult {
     if args.json {
-        print_json(&view, world)?;
+        print_json(view, world)?;
     } else {
-        world.print(&show::details(&view))?;
+        world.print(&show::details(view))?;
     }
     let silent = view.nodes.iter().find(|node| node.error.is_some());
     match silent.filter(|_| args.bootstrap) {
@@ -147,6 +163,12 @@ async fn gather(
         });
     }
     let unnamed = matches!(chosen, Ok(None));
+    if let Ok(OwnPool::One(spec)) = finder.own_pool().await {
+        let builder = Builder::new(spec.clone(), finder.env);
+        let answers = probe(&builder.nodes, "").await;
+        views.push(BuilderView::new(&spec, unnamed, &answers));
+        return Ok(views);
+    }
     match first_answering(places, probed.collect(), finder.env) {
         Ok(found) => views.push(default_view(&found.builder, found.probed, unnamed)),
         // Nothing on this machine is a problem only for who counts on it.

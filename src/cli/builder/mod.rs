@@ -1,10 +1,11 @@
 //! `mbuild builder`: which builders there are, which one is used, and the definitions it keeps.
 //!
-//! [`BuildxCommand`] holds the same commands where buildx has them, at the top level. No
-//! daemon is ever started, stopped or changed.
+//! [`BuildxCommand`] holds the same commands where buildx has them, at the top level. Daemons
+//! are started, stopped and changed only in pools that `create` made.
 
 mod change;
 mod create;
+mod kubernetes;
 mod list;
 mod node_flags;
 mod show;
@@ -41,6 +42,12 @@ pub enum BuilderCommand {
     Rm(change::RmArgs),
     /// Take over a builder that docker buildx keeps
     Import(change::ImportArgs),
+    /// Print the Kubernetes objects that `create` would make, and touch nothing
+    Render(Box<create::CreateArgs>),
+    /// Print a builder's definition, for pipelines that keep nothing
+    Export(kubernetes::ExportArgs),
+    /// End the pods of builders that `create` made; their definitions and volumes stay
+    Stop(change::StopArgs),
 }
 
 /// The same commands where buildx's users expect them.
@@ -61,7 +68,7 @@ pub enum BuildxCommand {
     /// See `mbuild builder rm`
     #[command(hide = true)]
     Rm(change::RmArgs),
-    /// Do nothing: daemons are not mbuild's to stop
+    /// See `mbuild builder stop`
     #[command(hide = true)]
     Stop(change::StopArgs),
     /// Print the version
@@ -82,8 +89,11 @@ pub(super) async fn run(args: &BuilderArgs, settings: &Settings, app: &App) -> C
         BuilderCommand::Inspect(args) => list::inspect(args, &world).await,
         BuilderCommand::Use(args) => change::use_builder(args, &world),
         BuilderCommand::Create(args) => create::create(args, &world).await,
-        BuilderCommand::Rm(args) => change::rm(args, &world),
+        BuilderCommand::Rm(args) => change::rm(args, &world).await,
         BuilderCommand::Import(args) => change::import(args, &world),
+        BuilderCommand::Render(args) => create::render(args, &world).await,
+        BuilderCommand::Export(args) => kubernetes::export(args, &world),
+        BuilderCommand::Stop(args) => change::stop(args, &world).await,
     }
 }
 
@@ -104,11 +114,8 @@ pub(super) async fn run_buildx(
         BuildxCommand::Inspect(args) => list::inspect(args, &world).await,
         BuildxCommand::Use(args) => change::use_builder(args, &world),
         BuildxCommand::Create(args) => create::create(args, &world).await,
-        BuildxCommand::Rm(args) => change::rm(args, &world),
-        BuildxCommand::Stop(_) => {
-            app.warn("daemons are not mbuild's to stop; nothing was done");
-            Ok(Exit::Done)
-        }
+        BuildxCommand::Rm(args) => change::rm(args, &world).await,
+        BuildxCommand::Stop(args) => change::stop(args, &world).await,
         BuildxCommand::Version => {
             let version = concat!("mbuild ", env!("CARGO_PKG_VERSION"), "\n");
             world.print(version)

@@ -4,8 +4,9 @@
 
 use std::fmt::Write as _;
 
-use super::view::{BuilderView, NodeView};
+use super::view::{BuilderView, NodeView, PodView};
 use crate::builder::DEFAULT_BUILDER;
+use crate::progress::bytes;
 
 /// How many platforms are listed where the list is cut.
 const SHORT_LIST: usize = 4;
@@ -173,6 +174,30 @@ fn node_details(text: &mut String, node: &NodeView) {
         }
     }
     field("Platforms", &platforms(node, Width::Full));
+    for pod in &node.pods {
+        field("Pod", &pod_details(pod));
+    }
+}
+
+/// One line: the name, then what is known.
+fn pod_details(pod: &PodView) -> String {
+    let version = pod
+        .version
+        .as_ref()
+        .map(|version| format!("BuildKit {version}"));
+    let builds = pod.builds.map(|builds| format!("{builds} running"));
+    let cache = pod
+        .cache
+        .map(|size| format!("cache {}", bytes(size, 1, " ")));
+    let known = [
+        Some(pod.status.to_owned()),
+        version,
+        builds,
+        cache,
+        pod.trouble.clone(),
+    ];
+    let known: Vec<String> = known.into_iter().flatten().collect();
+    format!("{}: {}", pod.name, known.join(", "))
 }
 
 #[cfg(test)]
@@ -191,6 +216,7 @@ mod tests {
             docker: Some(false),
             platforms: Vec::new(),
             builds: Some(1),
+            pods: Vec::new(),
             error: None,
             hint: None,
         }

@@ -2,9 +2,10 @@
 //!
 //! Also the form of `--json`: members are added over time, never renamed.
 
+use futures_util::future::join_all;
 use serde::Serialize;
 
-use crate::builder::{BuilderSpec, NodeSpec, Probed, Reach};
+use crate::builder::{self, BuilderSpec, Node, NodeSpec, Probed, Reach};
 use crate::platform::Platform;
 
 /// A builder as it is shown.
@@ -21,6 +22,27 @@ pub(super) struct BuilderView {
     /// Why it cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
+}
+
+/// A pod of a node as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct PodView {
+    /// Its name.
+    pub(super) name: String,
+    /// `ready` or `not ready`.
+    pub(super) status: &'static str,
+    /// Its daemon's version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<String>,
+    /// How many builds run there now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) builds: Option<usize>,
+    /// The size of its cache, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cache: Option<u64>,
+    /// Why it is not ready, or does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trouble: Option<String>,
 }
 
 /// A node as it is shown.
@@ -50,6 +72,9 @@ pub(super) struct NodeView {
     /// How many builds run there now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) builds: Option<usize>,
+    /// Its pods, where it has pods and each was looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) pods: Vec<PodView>,
     /// Why it does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
@@ -86,6 +111,34 @@ impl BuilderView {
     }
 }
 
+impl BuilderView {
+    /// Adds what is known of each node's pods.
+    pub(super) async fn with_pods(mut self, nodes: &[Node]) -> Self {
+        let looks = join_all(nodes.iter().map(Node::inspect)).await;
+        for (view, look) in self.nodes.iter_mut().zip(looks) {
+            if let Ok(Some(pods)) = look {
+                view.pods = pods.into_iter().map(PodView::new).collect();
+                let builds = view.pods.iter().filter_map(|pod| pod.builds);
+                view.builds = view.builds.map(|_| builds.sum());
+            }
+        }
+        self
+    }
+}
+
+impl PodView {
+    fn new(pod: builder::PodView) -> Self {
+        Self {
+            status: if pod.is_ready { "ready" } else { "not ready" },
+            name: pod.name,
+            version: pod.version,
+            builds: pod.builds,
+            cache: pod.cache,
+            trouble: pod.trouble,
+        }
+    }
+}
+
 impl NodeView {
     fn new(spec: &NodeSpec, probed: &Probed) -> Self {
         let texts = |platforms: &[Platform]| platforms.iter().map(Platform::to_string).collect();
@@ -103,6 +156,7 @@ impl NodeView {
             docker: None,
             platforms: Vec::new(),
             builds: None,
+            pods: Vec::new(),
             error: None,
             hint: None,
         };

@@ -19,6 +19,7 @@ mod error;
 mod exec;
 mod fate;
 mod forward;
+mod inspect;
 mod kinds;
 mod kubeconfig;
 mod list;
@@ -42,11 +43,11 @@ use super::super::spec::NodeSpec;
 use crate::config::Env;
 use crate::platform::Platform;
 use cluster::{Cluster, ClusterSpec};
-use pods::PodState;
 
 pub use discover::{FoundPool, find_pools};
 pub use error::PoolError;
 pub use fate::{Fate, Watch};
+pub use inspect::PodView;
 
 /// One architecture's pods, and the way to their cluster.
 pub(in crate::builder) struct Pool {
@@ -56,17 +57,6 @@ pub(in crate::builder) struct Pool {
     slots: Option<usize>,
     env: Env,
     cluster: OnceCell<Cluster>,
-}
-
-/// A pod of a node, as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodView {
-    /// Its name.
-    pub name: String,
-    /// Whether it takes builds.
-    pub is_ready: bool,
-    /// Why not, or what happened to it.
-    pub trouble: Option<String>,
 }
 
 impl Pool {
@@ -85,17 +75,6 @@ impl Pool {
     /// The pods that are meant, for messages.
     pub(in crate::builder) fn describe(&self) -> String {
         self.spec.to_string()
-    }
-
-    /// Lists the node's pods with what is wrong with them.
-    pub(in crate::builder) async fn views(&self) -> Result<Vec<PodView>, PoolError> {
-        let listed = self.list().await?;
-        let view = |pod: PodState| PodView {
-            trouble: pod.trouble.map(|trouble| trouble.text),
-            is_ready: pod.is_ready,
-            name: pod.name,
-        };
-        Ok(listed.pods.into_iter().map(view).collect())
     }
 
     /// The cluster; found out once.

@@ -164,6 +164,18 @@ impl Pool {
             .with_patience(left)
     }
 
+    /// Connects to a pod to look at it; the error is a phrase that goes on from its name.
+    pub(super) async fn dial_for_look(
+        &self,
+        pod: PodState,
+        deadline: Instant,
+    ) -> Result<Connection, String> {
+        let cluster = self.cluster().await.map_err(|error| causes(&error))?;
+        let opened = self.dial(cluster, pod, deadline).await;
+        let opened = opened.map_err(|error| format!("does not answer: {}", causes(&error)))?;
+        Ok(opened.connection)
+    }
+
     async fn dial(
         &self,
         cluster: &Cluster,

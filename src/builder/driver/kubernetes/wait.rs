@@ -44,7 +44,7 @@ impl Pool {
             if !ready.is_empty() {
                 return Ok(ready);
             }
-            if listed.pods.is_empty() && !scaled {
+            if listed.pods.is_empty() && !scaled && wanted.may_start {
                 self.scale_up(wanted).await?;
                 scaled = true;
             }
@@ -251,6 +251,7 @@ mod tests {
         let wanted = Wanted {
             key: "",
             wait: Duration::ZERO,
+            may_start: false,
             avoid: &avoid,
             tell: Box::new(|_| ()),
         };

@@ -1,7 +1,9 @@
 //! Reads what `docker buildx create` kept: an instance's JSON becomes a [`BuilderSpec`].
 //!
-//! Knows the remote, docker and docker-container drivers. Daemons are not made or changed:
+//! Knows the remote, docker, docker-container and kubernetes drivers. Daemons are not made or changed:
 //! settings that only count when one is created are left out, and a note says so.
+
+mod pods;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::docker_host::{DEFAULT_CONTEXT, DockerHostError, docker_context, docker_dir};
+use super::pool::PoolSpec;
 use super::spec::{BuilderSpec, NodeSpec, Origin, Reach};
 use crate::buildkit::dial::TlsFiles;
 use crate::buildkit::endpoint::{Endpoint, EndpointError};
@@ -96,20 +99,6 @@ pub enum ImportError {
         /// Why.
         source: Box<DockerHostError>,
     },
-}
-
-impl ImportError {
-    /// Says what the user can do about it, where that is known.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Driver { driver, .. } if driver == "kubernetes" => Some(
-                "reach each architecture's pods through a Service with TLS, and create the \
-                 builder of the Services' endpoints"
-                    .to_owned(),
-            ),
-            _ => None,
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -223,6 +212,7 @@ pub fn import_text(env: &Env, text: &str) -> Result<Imported, ImportError> {
             "remote" => reader.remote(&mut notes)?,
             "docker" => reader.docker()?,
             "docker-container" => reader.container(&mut notes)?,
+            "kubernetes" => reader.kubernetes(&mut notes)?,
             _ => {
                 return Err(ImportError::Driver {
                     builder,
@@ -249,19 +239,25 @@ struct NodeReader<'a> {
 }
 
 impl NodeReader<'_> {
-    fn spec(&self, endpoint: Endpoint, tls: Option<TlsFiles>) -> NodeSpec {
+    fn platforms(&self) -> Vec<Platform> {
         let platforms = self.node.platforms.iter().flatten().map(|platform| {
             let plain = Platform::new(&platform.os, &platform.architecture);
             plain.with_variant(&platform.variant).normalized()
         });
-        let platforms = platforms.collect();
+        platforms.collect()
+    }
+
+    fn spec(&self, endpoint: Endpoint, tls: Option<TlsFiles>) -> NodeSpec {
         NodeSpec {
-            platforms,
+            platforms: self.platforms(),
             ..NodeSpec::reached(&self.node.name, Reach::Endpoint { endpoint, tls })
         }
     }
 
     fn remote(&self, notes: &mut Vec<String>) -> Result<NodeSpec, ImportError> {
+        if let Some(pod) = pods::of_endpoint(&self.node.endpoint) {
+            return Ok(self.pods(pod));
+        }
         let endpoint: Endpoint = self
             .node
             .endpoint
@@ -280,6 +276,22 @@ impl NodeReader<'_> {
         // As with buildx, a server's name alone asks for TLS too.
         let tls = Some(tls).filter(|tls| *tls != TlsFiles::default() && endpoint.allows_tls());
         Ok(self.spec(endpoint, tls))
+    }
+
+    fn kubernetes(&self, notes: &mut Vec<String>) -> Result<NodeSpec, ImportError> {
+        let options = self.node.driver_opts.clone().unwrap_or_default();
+        let (pool, left_out) = pods::of_deployment(&self.node.name, &self.node.endpoint, &options);
+        for option in left_out {
+            notes.push(self.left_out(&format!("driver option `{option}`")));
+        }
+        Ok(self.pods(pool))
+    }
+
+    fn pods(&self, pool: PoolSpec) -> NodeSpec {
+        NodeSpec {
+            platforms: self.platforms(),
+            ..NodeSpec::reached(&self.node.name, Reach::Pods(pool))
+        }
     }
 
     fn docker(&self) -> Result<NodeSpec, ImportError> {
@@ -464,18 +476,28 @@ mod tests {
             "`b` has no nodes",
         );
         check(&one("cloud", "x", ""), "uses driver `cloud`");
-        check(
-            &one("remote", "kube-pod://x", ""),
-            "node `b0` of builder `b`",
-        );
+        check(&one("remote", "podman://x", ""), "node `b0` of builder `b`");
         check(
             &one("remote", "tcp://h:1", "").replace("b0", "a b"),
             "`a b` cannot name",
         );
         check(&REMOTE.replace("arm64", "amd64"), "two nodes named `amd64`");
+    }
+
+    #[test]
+    fn pods_are_found_as_buildx_labels_them() {
         let endpoint = "kubernetes:///b?deployment=b0&kubeconfig=";
-        let error = read(&one("kubernetes", endpoint, "")).unwrap_err();
-        assert!(error.hint().unwrap().contains("Service"));
+        let options = r#","DriverOpts":{"namespace":"ci","image":"x"}"#;
+        let Imported { spec, notes } = read(&one("kubernetes", endpoint, options)).unwrap();
+        assert_eq!(
+            spec.nodes[0].reach.to_string(),
+            "pods app=b0 in namespace ci"
+        );
+        assert!(notes[0].contains("driver option `image`"), "{notes:?}");
+        let spec = read(&one("remote", "kube-pod://p?namespace=ci", ""))
+            .unwrap()
+            .spec;
+        assert_eq!(spec.nodes[0].reach.to_string(), "pods p in namespace ci");
     }
 
     #[test]
