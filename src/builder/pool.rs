@@ -101,9 +101,11 @@ impl Default for PoolSpec {
 /// As messages name it: `pods app=x in namespace y, context z`.
 impl fmt::Display for PoolSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.pods[..], &self.selector) {
-            ([], selector) => {
-                let selector = selector.as_deref().unwrap_or(POOL_SELECTOR);
+        match (&self.pods[..], self.standard_labels()) {
+            ([], Some((pool, None))) => write!(f, "pods of pool {pool}")?,
+            ([], Some((pool, Some(arch)))) => write!(f, "{arch} pods of pool {pool}")?,
+            ([], None) => {
+                let selector = self.selector.as_deref().unwrap_or(POOL_SELECTOR);
                 write!(f, "pods {selector}")?;
             }
             (names, _) => write!(f, "pods {}", names.join(", "))?,
@@ -115,6 +117,21 @@ impl fmt::Display for PoolSpec {
             Some(context) => write!(f, ", context {context}"),
             None => Ok(()),
         }
+    }
+}
+
+impl PoolSpec {
+    /// Reads the pool's name, and its architecture if it is there, from a selector of the
+    /// standard labels and nothing else.
+    fn standard_labels(&self) -> Option<(&str, Option<&str>)> {
+        let rest = self.selector.as_deref()?.strip_prefix(POOL_SELECTOR)?;
+        let labels = rest.strip_prefix(",app.kubernetes.io/instance=")?;
+        let (pool, arch) = match labels.split_once(",app.kubernetes.io/component=") {
+            Some((pool, arch)) => (pool, Some(arch)),
+            None => (labels, None),
+        };
+        let plain = |text: &str| !text.contains([',', '=', ' ']);
+        (plain(pool) && arch.is_none_or(plain)).then_some((pool, arch))
     }
 }
 
@@ -181,6 +198,26 @@ fn name<T: Copy + PartialEq>(value: T, names: &[(&'static str, T)]) -> &'static 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pools_of_the_standard_labels_are_named() {
+        let check = |selector: &str, expect: &str| {
+            let pool = PoolSpec {
+                selector: Some(selector.to_owned()),
+                namespace: Some("ci".into()),
+                ..PoolSpec::default()
+            };
+            assert_eq!(pool.to_string(), format!("{expect} in namespace ci"));
+        };
+        let pool = format!("{POOL_SELECTOR},app.kubernetes.io/instance=kube");
+        check(&pool, "pods of pool kube");
+        check(
+            &format!("{pool},app.kubernetes.io/component=arm64"),
+            "arm64 pods of pool kube",
+        );
+        check(&format!("{pool},x=y"), &format!("pods {pool},x=y"));
+        check("app=b", "pods app=b");
+    }
 
     #[test]
     fn words_are_read_as_they_are_written() {

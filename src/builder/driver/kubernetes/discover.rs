@@ -133,11 +133,9 @@ mod tests {
             (Some("blue"), Some("amd64")),
             (Some("red"), None),
         ];
-        let label = "pods app.kubernetes.io/name=buildkitd,app.kubernetes.io/instance";
-        let blue = format!(
-            "Some(\"blue\") amd64: {label}=blue in namespace ns; arm64: {label}=blue in namespace ns"
-        );
-        let red = format!("Some(\"red\") pods: {label}=red in namespace ns");
+        let blue = "Some(\"blue\") amd64: pods of pool blue in namespace ns; arm64: pods of pool \
+                    blue in namespace ns";
+        let red = "Some(\"red\") pods: pods of pool red in namespace ns";
         assert_eq!(found(&PoolSpec::default(), &members), [blue, red]);
         assert!(found(&PoolSpec::default(), &[]).is_empty());
     }
