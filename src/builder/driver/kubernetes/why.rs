@@ -42,10 +42,9 @@ pub(super) fn trouble(pod: &Pod, container: &str) -> Option<Trouble> {
         return Some(trouble);
     }
     if pod.metadata.deletion_timestamp.is_some() {
-        let lost = condition(status, "Ready").filter(|ready| ready.status == "Unknown");
-        return Some(match lost {
-            Some(_) => Trouble::dead("is on a node that is lost".to_owned()),
-            None => Trouble::waiting("is being deleted".to_owned()),
+        return Some(match is_node_silent(status) {
+            true => Trouble::dead("is on a node that is lost".to_owned()),
+            false => Trouble::waiting("is being deleted".to_owned()),
         });
     }
     let mut statuses = status.container_statuses.iter().flatten();
@@ -193,7 +192,7 @@ fn not_ready(status: &PodStatus) -> Option<Trouble> {
     let ready = condition(status, "Ready");
     match ready.map(|ready| ready.status.as_str()) {
         Some("True") => None,
-        Some("Unknown") => Some(Trouble::dead(
+        _ if is_node_silent(status) => Some(Trouble::dead(
             "is on a node that does not answer".to_owned(),
         )),
         _ if status.phase.as_deref() == Some("Pending") => {
@@ -201,6 +200,21 @@ fn not_ready(status: &PodStatus) -> Option<Trouble> {
         }
         _ => Some(Trouble::waiting("runs and is not ready yet".to_owned())),
     }
+}
+
+/// Whether the node's controller took the pod's readiness back, since its kubelet is silent.
+///
+/// It changes that one condition and gives no reason; a kubelet gives one, a readiness gate's
+/// included.
+fn is_node_silent(status: &PodStatus) -> bool {
+    let is = |name: &str, value: &str| {
+        condition(status, name).is_some_and(|condition| condition.status == value)
+    };
+    let reason = condition(status, "Ready").and_then(|ready| ready.reason.as_deref());
+    is("Ready", "Unknown")
+        || (is("Ready", "False")
+            && is("ContainersReady", "True")
+            && reason.unwrap_or_default().is_empty())
 }
 
 fn condition<'a>(status: &'a PodStatus, name: &str) -> Option<&'a PodCondition> {
@@ -308,6 +322,16 @@ mod tests {
         let lost =
             json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "Unknown"}]});
         assert!(check(lost, "is on a node that does not answer").is_dead);
+        let taken_back = |reason: Option<&str>| {
+            json!({"phase": "Running", "conditions": [
+                {"type": "Ready", "status": "False", "reason": reason},
+                {"type": "ContainersReady", "status": "True"},
+            ]})
+        };
+        let text = "is on a node that does not answer";
+        assert!(check(taken_back(None), text).is_dead);
+        let gate = taken_back(Some("ReadinessGatesNotReady"));
+        assert!(!check(gate, "runs and is not ready yet").is_dead);
     }
 
     #[test]
