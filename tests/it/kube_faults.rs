@@ -22,6 +22,8 @@ cases!(beside:
     an_eviction_for_the_nodes_sake_is_no_failed_build,
     a_fresh_node_is_waited_for,
     a_command_that_fails_is_quoted,
+    a_stream_that_says_nothing_is_opened_again,
+    a_handshake_that_is_not_answered_is_begun_again,
 );
 
 /// A context whose step says "waiting", goes on for some seconds, and ends well.
@@ -87,7 +89,7 @@ fn a_silent_connection_is_noticed(target: &Target) {
         .wait()
         .exits(0)
         .within(Duration::from_secs(45))
-        .says(&[&lost]);
+        .says(&[&lost, "is on a node that does not answer"]);
 }
 
 fn losses_are_forgiven_as_often_as_told(target: &Target) {
@@ -207,4 +209,27 @@ fn a_command_that_fails_is_quoted(target: &Target) {
             .says(&["pod default/buildkitd-amd64-0", says]);
         farm.api.heal();
     }
+}
+
+/// The first exec goes wrong and says nothing of it.
+#[track_caller]
+fn check_silence(target: &Target, act: Act) {
+    let farm = Farm::new(target, 1);
+    let sandbox = farm.sandbox("transport = \"exec\"");
+    sandbox.dockerfile("FROM BASE\n");
+    let fault = Fault::of("get", "pods/exec", act);
+    farm.api.fault(fault.named("buildkitd-amd64-0"));
+    sandbox
+        .run("--platform linux/amd64 ctx")
+        .exits(0)
+        .within(Duration::from_secs(45));
+    assert_eq!(execs(&farm), 2);
+}
+
+fn a_stream_that_says_nothing_is_opened_again(target: &Target) {
+    check_silence(target, Act::StallAfter(0));
+}
+
+fn a_handshake_that_is_not_answered_is_begun_again(target: &Target) {
+    check_silence(target, Act::Hang);
 }

@@ -20,6 +20,8 @@ cases!(beside:
     a_slow_api_server_is_waited_for,
     an_api_server_that_is_not_there_is_named,
     nothing_that_makes_pods_is_said,
+    a_pod_finds_the_pool_of_its_namespace,
+    two_pools_and_no_choice_name_both,
 );
 
 cases!(alone:
@@ -70,6 +72,10 @@ fn what_keeps_a_pod_from_being_ready_is_said(target: &Target) {
             ["exit code 1", "no permission to mount"],
         ),
         (PodState::NotReady, ["not ready", "buildkitd-amd64-0"]),
+        (
+            PodState::NodeLost,
+            ["is on a node that does not answer", "buildkitd-amd64-0"],
+        ),
     ] {
         let farm = Farm::empty(target, Door::Plain);
         farm.api.life("buildkitd", then(state, Duration::ZERO));
@@ -224,6 +230,45 @@ fn nothing_that_makes_pods_is_said(target: &Target) {
         .exits(3)
         .within(Duration::from_secs(10))
         .says(&["app.kubernetes.io/name=buildkitd", "default"]);
+}
+
+/// Runs with a pod's service account in place and no configuration.
+fn in_pod(farm: &Farm<'_>, namespace: &str, line: &str) -> crate::support::ran::Ran {
+    let sandbox = farm.sandbox_with("");
+    std::fs::remove_dir_all(sandbox.path("home")).unwrap();
+    std::fs::create_dir(sandbox.path("home")).unwrap();
+    sandbox.dockerfile("FROM BASE\n");
+    let account = sandbox.path("account");
+    farm.api.service_account(&account, namespace);
+    sandbox
+        .mbuild(line)
+        .with_service_account(&account)
+        .env("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        .env("KUBERNETES_SERVICE_PORT", farm.api.port().to_string())
+        .run()
+}
+
+fn a_pod_finds_the_pool_of_its_namespace(target: &Target) {
+    let farm = Farm::empty(target, Door::Tls);
+    for arch in ["amd64", "arm64"] {
+        farm.api
+            .pool(&Pool::of(arch, 1).within("mine").named("pool"));
+        farm.api.pool(&Pool::of(arch, 1).within("other"));
+    }
+    in_pod(&farm, "mine", "--platform linux/amd64,linux/arm64 ctx").exits(0);
+    let mut taken = farm.pods_asked();
+    taken.sort();
+    assert_eq!(taken, ["pool-amd64-0", "pool-arm64-0"]);
+}
+
+fn two_pools_and_no_choice_name_both(target: &Target) {
+    let farm = Farm::empty(target, Door::Tls);
+    for name in ["blue", "red"] {
+        farm.api.pool(&Pool::of("amd64", 1).named(name));
+    }
+    in_pod(&farm, "default", &format!("{AMD} ctx"))
+        .exits(3)
+        .says(&["blue", "red"]);
 }
 
 /// Both pods are one daemon, which counts the builds of both.

@@ -98,6 +98,7 @@ impl Sandbox {
             tmp: self.path("tmp"),
             stdin: None,
             pipe: None,
+            service_account: None,
         }
     }
 
@@ -125,7 +126,14 @@ pub(crate) struct Mbuild {
     tmp: PathBuf,
     stdin: Option<Vec<u8>>,
     pipe: Option<PipeReader>,
+    service_account: Option<PathBuf>,
 }
+
+/// Puts a directory where pods have their service account, in mounts of its own, and goes on as
+/// what follows.
+const AS_POD: &str = "run=$(readlink -f /var/run) && mount -t tmpfs none $run && \
+     at=$run/secrets/kubernetes.io/serviceaccount && mkdir -p $at && \
+     mount --bind \"$1\" $at && shift && exec \"$@\"";
 
 impl Mbuild {
     /// Adds one word as it is.
@@ -155,6 +163,12 @@ impl Mbuild {
         self
     }
 
+    /// Runs it as in a pod that has this directory as its service account; needs root.
+    pub(crate) fn with_service_account(mut self, dir: &Path) -> Self {
+        self.service_account = Some(dir.to_owned());
+        self
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(self) -> Ran {
         self.start().wait()
@@ -163,6 +177,11 @@ impl Mbuild {
     /// Starts it.
     pub(crate) fn start(self) -> Running {
         let mut command = Command::new(self.program);
+        if let Some(account) = &self.service_account {
+            command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", AS_POD, "sh"]);
+            command.arg(account).arg(self.program);
+        }
         command.args(&self.words).current_dir(&self.cwd);
         command.env_clear().envs(&self.env);
         let stdin = match (&self.stdin, self.pipe) {

@@ -4,8 +4,6 @@
 //! pods of workloads, and bridges exec, port-forward and pods' own ports to daemons. Fields
 //! have no owners, and nothing is validated but what a test needs to see refused.
 
-#![allow(dead_code, reason = "the tests of the driver come after it")]
-
 mod ask;
 mod channels;
 mod cluster;
