@@ -65,17 +65,14 @@ fn phase(pod: &Value) -> &str {
     pod["status"]["phase"].as_str().unwrap_or_default()
 }
 
-#[track_caller]
-fn until(api: &KubeApi, is: impl Fn(&Value) -> bool) -> impl Future<Output = ()> {
-    async move {
-        for _ in 0..200 {
-            if is(&pod(api)) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+async fn until(api: &KubeApi, is: impl Fn(&Value) -> bool) {
+    for _ in 0..200 {
+        if is(&pod(api)) {
+            return;
         }
-        panic!("never so: {}", pod(api));
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    panic!("never so: {}", pod(api));
 }
 
 async fn send(
