@@ -526,7 +526,10 @@ mod tests {
             Err("docker-container://NAME"),
         );
         check(&["--driver kubernetes"], Err("no cluster is configured"));
-        check(&["--buildkitd-flags x tcp://a:1"], Err("starts daemons only in Kubernetes pools"));
+        check(
+            &["--buildkitd-flags x tcp://a:1"],
+            Err("starts daemons only in Kubernetes pools"),
+        );
         check(
             &["--name f --driver-opt cert=/c tcp://a:1"],
             Err("only one of certificate"),

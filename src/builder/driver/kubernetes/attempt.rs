@@ -35,7 +35,7 @@ pub(super) struct Attempt<'a> {
 
 /// Why there is no way into a pod.
 #[derive(Debug, thiserror::Error)]
-pub enum DialFailure {
+pub(super) enum DialFailure {
     /// The API server refused, or could not be asked.
     #[error(transparent)]
     Api(#[from] KubeError),
@@ -218,7 +218,7 @@ impl DialFailure {
     }
 
     /// What the user can do about it, where that is known.
-    pub fn hint(&self) -> Option<String> {
+    pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::Api(error) => error.advice(),
             Self::Direct(error) => error.hint(),

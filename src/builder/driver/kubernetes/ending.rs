@@ -6,7 +6,7 @@ use super::websocket::End;
 
 /// Why a stream into a pod ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PodEnd {
+pub(super) enum PodEnd {
     /// The program that carries the bytes ended.
     #[error("`{program}` ended in pod {pod} with exit code {code}{}", after(said))]
     Exit {

@@ -2,11 +2,6 @@
 //!
 //! Finds them, says why one is not ready, chooses one and opens a byte stream to it. All that
 //! knows the Kubernetes API is below this module.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "what creates pools is not wired up yet"
-)]
 
 pub mod access;
 pub mod apply;

@@ -20,7 +20,7 @@ use crate::buildkit::io::ByteStream;
 
 /// How long a pod that does not let us in yet is tried: a node's certificate may take a
 /// minute to be signed, and pods of a scaled-up cluster come with new nodes.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a daemon that does not answer in a pod that runs is tried.
 const SETTLE: Duration = Duration::from_secs(10);
 /// The first pause between tries; it doubles up to the longest.
@@ -31,7 +31,7 @@ const ANSWER: Duration = Duration::from_secs(20);
 
 /// Which pod, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodAddress {
+pub(super) struct PodAddress {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -50,7 +50,7 @@ impl fmt::Display for PodAddress {
 
 /// What is needed to speak to a pod's port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DirectTerms {
+pub(super) struct DirectTerms {
     /// The port of the daemon.
     pub port: u16,
     /// The client's certificates; `None` means no TLS.
@@ -60,7 +60,7 @@ pub struct DirectTerms {
 }
 
 /// Dials the daemon in one pod.
-pub struct PodDialer {
+pub(super) struct PodDialer {
     cluster: Cluster,
     pod: PodAddress,
     transport: Transport,
@@ -71,7 +71,7 @@ pub struct PodDialer {
 
 impl PodDialer {
     /// Dials `pod` by `transport`; `direct` says how to speak to its port.
-    pub fn new(
+    pub(super) fn new(
         cluster: Cluster,
         pod: PodAddress,
         transport: Transport,
@@ -89,12 +89,12 @@ impl PodDialer {
 
     /// Tries for at most `patience` instead of [`PATIENCE`].
     #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self {
+    pub(super) fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
 
     /// The way that the last stream went; never [`Transport::Auto`].
-    pub fn used(&self) -> Option<Transport> {
+    pub(super) fn used(&self) -> Option<Transport> {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -14,7 +14,7 @@ use crate::platform::Platform;
 use super::super::super::error::{CliError, CommandResult};
 use super::super::super::exit::Exit;
 use super::super::{World, store_error};
-use super::{Asked, Common, PoolArgs, attach, hints, kube_error, node_arch, platforms};
+use super::{Asked, Common, PoolArgs, attach, cluster, hints, kube_error, node_arch, platforms};
 
 /// What happens to the definition.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,13 @@ pub(in super::super) async fn render(
     common: &Common<'_>,
     world: &World<'_>,
 ) -> CommandResult {
-    let Asked { options, .. } = args.asked(common, world).await?;
+    let place = args.place(common, world)?;
+    let namespace = match place.namespace.clone() {
+        Some(namespace) => namespace,
+        // Only this needs a cluster's configuration; the cluster itself is not asked.
+        None => cluster(&place, world).await?.namespace,
+    };
+    let Asked { options, .. } = args.asked(common, &namespace, world)?;
     let yaml = manifest::render(&options).map_err(CliError::usage)?;
     world.print(&yaml)
 }
@@ -62,11 +68,8 @@ async fn make(
     common: &Common<'_>,
     world: &World<'_>,
 ) -> Result<(Vec<NodeSpec>, Duration), CliError> {
-    let Asked {
-        cluster,
-        options,
-        reach,
-    } = args.asked(common, world).await?;
+    let cluster = cluster(&args.place(common, world)?, world).await?;
+    let Asked { options, reach } = args.asked(common, &cluster.namespace, world)?;
     let others = match args.force {
         true => Others::TakeOver,
         false => Others::Respect,

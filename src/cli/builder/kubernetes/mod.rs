@@ -63,7 +63,6 @@ pub(super) struct PoolArgs {
 
 /// A pool and how it is reached.
 struct Asked {
-    cluster: Cluster,
     options: PoolOptions,
     /// As each node's; what differs by architecture is left open.
     reach: PoolSpec,
@@ -106,18 +105,31 @@ impl PoolArgs {
         }
     }
 
-    /// Reads all options; connects to no cluster, but finds out which one is meant.
-    async fn asked(&self, common: &Common<'_>, world: &World<'_>) -> Result<Asked, CliError> {
+    /// How the pool is reached, as far as the flags say.
+    fn place(&self, common: &Common<'_>, world: &World<'_>) -> Result<PoolSpec, CliError> {
+        let (namespace, _) = driver_opts(common.driver_opts)?;
+        let reach = self.reach(world);
+        Ok(PoolSpec {
+            namespace: namespace.or(reach.namespace),
+            ..reach
+        })
+    }
+
+    /// Reads all options of a pool in this namespace; contacts nobody.
+    fn asked(
+        &self,
+        common: &Common<'_>,
+        namespace: &str,
+        world: &World<'_>,
+    ) -> Result<Asked, CliError> {
         let platforms = platforms(common.platforms)?;
-        let mut reach = self.reach(world);
-        let (opts, fields) = driver_opts(common.driver_opts)?;
-        if let Some(namespace) = opts.or_else(|| self.namespace.clone()) {
-            reach.namespace = Some(namespace);
-        }
-        let cluster = cluster(&reach, world).await?;
-        reach.namespace = Some(cluster.namespace.clone());
+        let mut reach = PoolSpec {
+            namespace: Some(namespace.to_owned()),
+            ..self.place(common, world)?
+        };
+        let (_, fields) = driver_opts(common.driver_opts)?;
         let arches: Vec<&str> = arches(&platforms);
-        let mut options = PoolOptions::new(common.name, &cluster.namespace, &arches);
+        let mut options = PoolOptions::new(common.name, namespace, &arches);
         let read = |path: &std::path::Path| std::fs::read(world.app.path(path));
         let set = |options: &mut PoolOptions, key: &str, value: &str| {
             options.set(key, value, &read).map_err(option_error)
@@ -138,11 +150,7 @@ impl PoolArgs {
         options.flags = flags.map(str::to_owned).collect();
         options.check().map_err(option_error)?;
         reach.load_balance = options.client.load_balance;
-        Ok(Asked {
-            cluster,
-            options,
-            reach,
-        })
+        Ok(Asked { options, reach })
     }
 }
 
