@@ -29,7 +29,13 @@ pub struct Instance {
 pub enum DriverError {
     /// A pool of pods has none that could be taken.
     #[error(transparent)]
-    Pool(#[from] PoolError),
+    Pool(Box<PoolError>),
+}
+
+impl From<PoolError> for DriverError {
+    fn from(error: PoolError) -> Self {
+        Self::Pool(Box::new(error))
+    }
 }
 
 impl DriverError {

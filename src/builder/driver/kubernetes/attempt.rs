@@ -38,7 +38,7 @@ pub(super) struct Attempt<'a> {
 pub(super) enum DialFailure {
     /// The API server refused, or could not be asked.
     #[error(transparent)]
-    Api(#[from] KubeError),
+    Api(Box<KubeError>),
     /// The stream ended before the daemon said anything.
     #[error(transparent)]
     Ended(#[from] PodEnd),
@@ -164,6 +164,12 @@ fn of_tls(error: TlsError) -> DialFailure {
     }
 }
 
+impl From<KubeError> for DialFailure {
+    fn from(error: KubeError) -> Self {
+        Self::Api(Box::new(error))
+    }
+}
+
 impl DialFailure {
     /// One failure for all ways.
     pub(super) fn of(mut failures: Vec<(Transport, Self)>) -> Self {
@@ -180,9 +186,10 @@ impl DialFailure {
     /// Whether the next way may work where this one failed for good.
     pub(super) fn leaves_hope(&self, way: Transport) -> bool {
         match self {
-            Self::Api(
-                KubeError::Forbidden(_) | KubeError::Denied { .. } | KubeError::Other { .. },
-            ) => true,
+            Self::Api(error) => matches!(
+                **error,
+                KubeError::Forbidden(_) | KubeError::Denied { .. } | KubeError::Other { .. }
+            ),
             Self::Ended(end) => end.is_final(),
             _ => way == Transport::Direct,
         }

@@ -57,10 +57,9 @@ impl Pool {
                 told = state;
             }
             let changed = self.changed(&listed);
-            match tokio::time::timeout_at(deadline, changed).await {
-                Ok(changed) => changed?,
-                // One last look follows.
-                Err(_) => {}
+            // After the deadline one last look follows.
+            if let Ok(changed) = tokio::time::timeout_at(deadline, changed).await {
+                changed?;
             }
         }
     }

@@ -154,8 +154,11 @@ impl PoolArgs {
     }
 }
 
+/// Options with their values.
+type Fields = Vec<(String, String)>;
+
 /// Splits the values of `--driver-opt`; a namespace is given apart.
-fn driver_opts(values: &[String]) -> Result<(Option<String>, Vec<(String, String)>), CliError> {
+fn driver_opts(values: &[String]) -> Result<(Option<String>, Fields), CliError> {
     let (mut namespace, mut fields) = (None, Vec::new());
     for value in values {
         for field in split_flag(DRIVER_OPT, value).map_err(CliError::usage)? {
