@@ -16,7 +16,7 @@ use super::manifest::{self, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manife
 use super::options::{Autoscale, DaemonConfig, PoolOptions};
 
 /// Who set a field, as server-side apply keeps it.
-const FIELD_MANAGER: &str = "mbuild";
+pub(super) const FIELD_MANAGER: &str = "mbuild";
 /// An object that the cluster does not accept.
 const UNPROCESSABLE: u16 = 422;
 /// How the API server words it when a StatefulSet's claims, say, would change.
@@ -203,7 +203,7 @@ async fn read(
 fn refuse_others(objects: &[Wanted], options: &PoolOptions) -> Result<(), ApplyError> {
     let not_ours = |wanted: &&Wanted| {
         let old = wanted.old.as_ref();
-        old.is_some_and(|old| !is_ours(old, &options.name))
+        old.is_some_and(|old| !is_ours(&old.metadata, &options.name))
     };
     let foreign: Vec<_> = objects.iter().filter(not_ours).map(Wanted::label).collect();
     match foreign.is_empty() {
@@ -216,8 +216,8 @@ fn refuse_others(objects: &[Wanted], options: &PoolOptions) -> Result<(), ApplyE
 }
 
 /// Whether an object was made by this program for a pool of this name.
-pub(super) fn is_ours(object: &DynamicObject, pool: &str) -> bool {
-    let labels = object.metadata.labels.as_ref();
+pub(super) fn is_ours(object: &ObjectMeta, pool: &str) -> bool {
+    let labels = object.labels.as_ref();
     let label = |key: &str| {
         labels
             .and_then(|labels| labels.get(key))
@@ -335,7 +335,7 @@ async fn remove_own(
     let api = other.kind.api(cluster, &options.namespace);
     let found = api.get_opt(&other.name).await;
     let found = found.map_err(|error| KubeError::of(error, other.doing("get", options)))?;
-    if !found.is_some_and(|object| is_ours(&object, &options.name)) {
+    if !found.is_some_and(|object| is_ours(&object.metadata, &options.name)) {
         return Ok(false);
     }
     let removal = api.delete(&other.name, &DeleteParams::background()).await;

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod apply;
 mod attempt;
+pub mod certs;
 mod choose;
 pub mod cluster;
 mod discover;

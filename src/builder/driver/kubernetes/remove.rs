@@ -158,7 +158,7 @@ async fn list(
     let ours = list
         .items
         .into_iter()
-        .filter(|object| is_ours(object, pool));
+        .filter(|object| is_ours(&object.metadata, pool));
     Ok(ours.collect())
 }
 
