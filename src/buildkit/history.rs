@@ -42,10 +42,31 @@ pub async fn load(connection: &Connection) -> Option<Load> {
     Some(Load { running, rate })
 }
 
+/// What a daemon does, and when it last had something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Activity {
+    /// The builds that run now.
+    pub running: usize,
+    /// When the last build ended; `None` where none is on record.
+    pub last_end: Option<jiff::Timestamp>,
+}
+
+/// Asks when the daemon was last used; `None` where it keeps no record, is gone or slow.
+pub async fn activity(connection: &Connection) -> Option<Activity> {
+    // The last ones on record may have begun after a build that still runs.
+    let both = async { tokio::join!(count(connection), records(connection, false)) };
+    let (running, records) = tokio::time::timeout(LIMIT, both).await.ok()?;
+    Some(Activity {
+        running: running?,
+        last_end: records?.iter().filter_map(|record| record.ended).max(),
+    })
+}
+
 /// One build on record.
 struct Record {
     running: bool,
     created: Option<jiff::Timestamp>,
+    ended: Option<jiff::Timestamp>,
 }
 
 async fn count(connection: &Connection) -> Option<usize> {
@@ -69,11 +90,16 @@ async fn records(connection: &Connection, active_only: bool) -> Option<Vec<Recor
         .into_inner();
     let mut records = Vec::new();
     while let Some(event) = events.message().await.ok()? {
-        let created = event.record.as_ref().and_then(|record| record.created_at);
+        let record = event.record.as_ref();
         records.push(Record {
             running: event.r#type() == BuildHistoryEventType::Started,
-            created: created.and_then(|at| jiff::Timestamp::new(at.seconds, at.nanos).ok()),
+            created: record.and_then(|record| time(record.created_at.as_ref()?)),
+            ended: record.and_then(|record| time(record.completed_at.as_ref()?)),
         });
     }
     Some(records)
+}
+
+fn time(at: &prost_types::Timestamp) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::new(at.seconds, at.nanos).ok()
 }

@@ -48,6 +48,10 @@ pub enum BuilderCommand {
     Export(kubernetes::ExportArgs),
     /// End the pods of builders that `create` made; their definitions and volumes stay
     Stop(change::StopArgs),
+    /// Make and renew the certificates of a pool with mutual TLS
+    Certs(kubernetes::CertsArgs),
+    /// Set how many pods a pool has, or end those that are idle
+    Scale(kubernetes::ScaleArgs),
 }
 
 /// The same commands where buildx's users expect them.
@@ -94,6 +98,8 @@ pub(super) async fn run(args: &BuilderArgs, settings: &Settings, app: &App) -> C
         BuilderCommand::Render(args) => create::render(args, &world).await,
         BuilderCommand::Export(args) => kubernetes::export(args, &world),
         BuilderCommand::Stop(args) => change::stop(args, &world).await,
+        BuilderCommand::Certs(args) => kubernetes::certs(args, &world).await,
+        BuilderCommand::Scale(args) => kubernetes::scale(args, &world).await,
     }
 }
 

@@ -6,7 +6,7 @@
 //! here.
 
 use futures_util::future::join_all;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::access::{Doing, KubeError};

@@ -148,7 +148,7 @@ fn named(terms: &DirectTerms, files: &TlsFiles) -> TlsFiles {
 }
 
 /// Finds what is known about the end of a stream in its error.
-fn of_io(error: io::Error) -> DialFailure {
+pub(super) fn of_io(error: io::Error) -> DialFailure {
     let known = error.get_ref().and_then(|inner| inner.downcast_ref());
     match known {
         Some(end) => DialFailure::Ended(PodEnd::clone(end)),

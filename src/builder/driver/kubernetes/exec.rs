@@ -1,10 +1,12 @@
-//! A byte stream through `buildctl dial-stdio` in a pod's container.
+//! Programs in a pod's container: [`open`] gives a byte stream through `buildctl dial-stdio`,
+//! [`run`] waits for one that says nothing.
 //!
 //! Opens the exec WebSocket and reads its channels: what the program says on stderr and the
 //! final status become the error that ends the stream.
 
 use std::collections::VecDeque;
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use k8s_openapi::api::core::v1::Pod;
@@ -13,6 +15,7 @@ use kube::api::AttachParams;
 use kube::core::{Request, Status};
 
 use super::access::{Doing, KubeError};
+use super::attempt::{DialFailure, of_io};
 use super::cluster::Cluster;
 use super::ending::PodEnd;
 use super::transport::PodAddress;
@@ -21,6 +24,8 @@ use super::websocket::{Channels, End, PodStream, Tuning};
 /// What is run; it looks for the daemon's socket where the image's environment says.
 const COMMAND: [&str; 2] = ["buildctl", "dial-stdio"];
 const PROGRAM: &str = "buildctl dial-stdio";
+/// How long a program may take that has next to nothing to do.
+const RUN_LIMIT: Duration = Duration::from_secs(30);
 /// How much of the program's stderr is kept: its last lines.
 const STDERR_TAIL: usize = 4 * 1024;
 const STDOUT: u8 = 1;
@@ -29,6 +34,33 @@ const STATUS: u8 = 3;
 
 /// Runs the program; the stream begins when the API server has taken the request.
 pub(super) async fn open(cluster: &Cluster, pod: &PodAddress) -> Result<PodStream, KubeError> {
+    start(cluster, pod, &COMMAND, PROGRAM).await
+}
+
+/// Runs a program to its end.
+pub(super) async fn run(
+    cluster: &Cluster,
+    pod: &PodAddress,
+    command: &[&'static str],
+) -> Result<(), DialFailure> {
+    let program = command.first().copied().unwrap_or_default();
+    let work = async {
+        let mut stream = start(cluster, pod, command, program).await?;
+        let ended = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        ended.map(drop).map_err(of_io)
+    };
+    match tokio::time::timeout(RUN_LIMIT, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(DialFailure::Silent(RUN_LIMIT)),
+    }
+}
+
+async fn start(
+    cluster: &Cluster,
+    pod: &PodAddress,
+    command: &[&'static str],
+    program: &'static str,
+) -> Result<PodStream, KubeError> {
     let doing = Doing::new("get", "pods/exec", &pod.namespace).named(&pod.pod);
     let params = AttachParams {
         container: pod.container.clone(),
@@ -39,12 +71,12 @@ pub(super) async fn open(cluster: &Cluster, pod: &PodAddress) -> Result<PodStrea
         ..AttachParams::default()
     };
     let request = Request::new(Pod::url_path(&(), Some(&pod.namespace)))
-        .exec(&pod.pod, COMMAND, &params)
+        .exec(&pod.pod, command.iter().copied(), &params)
         .map_err(|error| KubeError::of(kube::Error::BuildRequest(error), doing.clone()))?;
     let connection = cluster.client.connect(request).await;
     let connection = connection.map_err(|error| KubeError::of(error, doing))?;
     let half_close = connection.supports_stream_close();
-    let channels = ExecChannels::new(pod.to_string());
+    let channels = ExecChannels::new(pod.to_string(), program);
     Ok(PodStream::start(
         connection.into_stream(),
         channels,
@@ -56,14 +88,16 @@ pub(super) async fn open(cluster: &Cluster, pod: &PodAddress) -> Result<PodStrea
 /// The channels of an exec: 1 is the stream, 2 is stderr, 3 brings the final status.
 pub(super) struct ExecChannels {
     pod: String,
+    program: &'static str,
     stderr: VecDeque<u8>,
     status: Vec<u8>,
 }
 
 impl ExecChannels {
-    pub(super) fn new(pod: String) -> Self {
+    pub(super) fn new(pod: String, program: &'static str) -> Self {
         Self {
             pod,
+            program,
             stderr: VecDeque::new(),
             status: Vec::new(),
         }
@@ -77,10 +111,10 @@ impl ExecChannels {
     }
 
     fn failure(&mut self, status: &Status) -> PodEnd {
-        let (program, pod, said) = (PROGRAM, self.pod.clone(), self.said());
+        let (program, pod, said) = (self.program, self.pod.clone(), self.said());
         let missing = |text: &str| text.contains("executable file not found");
         if missing(&status.message) || missing(&said) {
-            let program = COMMAND[0];
+            let program = program.split(' ').next().unwrap_or(program);
             return PodEnd::NoProgram { program, pod };
         }
         let causes = status.details.iter().flat_map(|details| &details.causes);
@@ -138,7 +172,7 @@ mod tests {
     use super::*;
 
     fn end(frames: &[(u8, &[u8])]) -> Option<PodEnd> {
-        let mut channels = ExecChannels::new("ns/p".into());
+        let mut channels = ExecChannels::new("ns/p".into(), PROGRAM);
         for (channel, payload) in frames {
             channels.take(*channel, Bytes::copy_from_slice(payload));
         }
@@ -189,7 +223,7 @@ mod tests {
 
     #[test]
     fn only_the_end_of_a_long_complaint_is_kept() {
-        let mut channels = ExecChannels::new("ns/p".into());
+        let mut channels = ExecChannels::new("ns/p".into(), PROGRAM);
         for _ in 0..100 {
             channels.take(2, Bytes::from(vec![b'x'; 1000]));
         }

@@ -26,6 +26,8 @@ mod pulse;
 mod ready;
 pub mod remove;
 mod rights;
+pub mod scale;
+pub mod sets;
 mod take;
 mod transport;
 mod wait;

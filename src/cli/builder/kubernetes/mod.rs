@@ -4,9 +4,12 @@
 //! and results become sentences.
 
 mod attach;
+mod certs;
 mod create;
 mod export;
+mod place;
 mod remove;
+mod scale;
 
 use std::path::PathBuf;
 
@@ -21,9 +24,11 @@ use crate::request::parse_platforms;
 use super::super::error::CliError;
 use super::World;
 
+pub(super) use certs::{CertsArgs, certs};
 pub(super) use create::{Then, create, render};
 pub(super) use export::{ExportArgs, export};
 pub(super) use remove::{Keep, remove, stop};
+pub(super) use scale::{ScaleArgs, scale};
 
 const DRIVER_OPT: &str = "--driver-opt";
 

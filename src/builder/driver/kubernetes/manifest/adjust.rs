@@ -251,9 +251,11 @@ fn scale_down(object: &mut Value, options: &PoolOptions) {
     let spec = &mut object["spec"]["jobTemplate"]["spec"]["template"]["spec"];
     for container in elements(spec, "containers") {
         container["image"] = json!(scale.image);
-        let args = container["args"].as_array_mut().into_iter().flatten();
-        let idle = args.skip_while(|word| **word != "--idle").nth(1);
-        if let Some(idle) = idle {
+        let mut args = container["args"].as_array_mut().into_iter().flatten();
+        if let Some(pool) = args.find(|word| **word == DAEMON) {
+            *pool = json!(options.name);
+        }
+        if let Some(idle) = args.skip_while(|word| **word != "--idle").nth(1) {
             *idle = json!(scale.idle);
         }
     }

@@ -358,7 +358,7 @@ fn claims_and_scaling_are_as_said() {
     assert_eq!(pod["containers"][0]["image"], "r/mbuild:1");
     assert_eq!(
         pod["containers"][0]["args"],
-        json!(["builder", "scale", "--idle", "5m"])
+        json!(["builder", "scale", "buildkitd", "--idle", "5m"])
     );
     assert_eq!(pod["serviceAccountName"], "buildkitd-scale");
 }

@@ -204,6 +204,15 @@ pub enum OptionError {
     },
 }
 
+/// Reads a span of time as Go writes it, such as `90s` or `1h30m`.
+///
+/// # Errors
+///
+/// When it is none, or none at all; the error goes on from the text.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    values::duration(text).map_err(|wrong| wrong.problem)
+}
+
 impl PoolOptions {
     /// A pool as `deploy/buildkit` has it.
     pub fn new(name: &str, namespace: &str, architectures: &[&str]) -> Self {

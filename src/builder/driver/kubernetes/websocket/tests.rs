@@ -26,7 +26,7 @@ async fn pair(
 }
 
 fn exec() -> ExecChannels {
-    ExecChannels::new("ns/p".into())
+    ExecChannels::new("ns/p".into(), "buildctl dial-stdio")
 }
 
 async fn exec_pair() -> (PodStream, Peer) {
