@@ -12,7 +12,7 @@ use crate::support::target::{Target, cases, fresh};
 const BOTH: &str = "--platform linux/amd64,linux/arm64";
 const EPOCH: (&str, &str) = ("SOURCE_DATE_EPOCH", "1000000000");
 
-cases!(beside:
+cases!(at_endpoints:
     the_tree_of_two_platforms_is_the_same,
     the_tree_of_one_platform_is_the_same,
     a_tar_is_the_same,

@@ -15,7 +15,7 @@ use crate::support::target::{Node, Target, cases, fresh};
 
 const BOTH: &str = "--platform linux/amd64,linux/arm64";
 
-cases!(beside:
+cases!(at_endpoints:
     tcp_reaches_a_daemon,
     tcp_with_certificates_reaches_a_daemon,
     a_unix_socket_reaches_a_daemon,

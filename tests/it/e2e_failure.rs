@@ -49,7 +49,8 @@ fn the_failing_platform_is_named_and_the_other_is_cancelled(target: &Target) {
             "   4 | >>>   case $TARGETARCH in",
             "first words",
             "last words",
-            "linux/amd64 on amd64: cancelled",
+            "linux/amd64 on amd64",
+            ": cancelled after ",
         ])
         .says_not(&["ERROR: linux/amd64"]);
     let metadata = sandbox.json("meta.json");
@@ -79,11 +80,7 @@ fn keep_going_lets_the_other_finish_and_delivers_nothing(target: &Target) {
     sandbox
         .run(&format!("{BOTH} --keep-going -t {name}:1 --push ctx"))
         .exits(1)
-        .says(&[
-            "finished it",
-            "linux/amd64 on amd64: done",
-            "ERROR: linux/arm64 on arm64",
-        ])
+        .says(&["finished it", ": done in", "ERROR: linux/arm64 on arm64"])
         .says_not(&["ERROR: linux/amd64", "tagging"]);
     assert_eq!(Hub::new(&name).find("1"), None);
 }

@@ -10,13 +10,16 @@ cases!(beside:
     flags_change_what_steps_see,
     the_network_of_steps_is_none_or_the_hosts,
     a_dockerfile_may_lie_outside_the_context,
-    an_engine_keeps_the_image_when_nothing_else_is_asked_for,
     a_target_ends_the_build_there,
     no_cache_runs_every_step_again,
     a_no_cache_filter_runs_one_stage_again,
     pull_looks_the_base_image_up_anew,
     the_epoch_dates_everything,
     a_variable_that_is_not_set_is_no_build_argument,
+);
+
+cases!(at_endpoints:
+    an_engine_keeps_the_image_when_nothing_else_is_asked_for,
 );
 
 /// Builds and pushes, and gives the image of each platform.

@@ -11,13 +11,16 @@ const DEAD: &str = "tcp://127.0.0.1:1";
 cases!(beside:
     a_platform_that_would_be_emulated_is_refused,
     emulation_that_is_allowed_is_used,
+    a_builder_that_is_not_there_is_named_with_those_that_are,
+    with_one_slot_platforms_take_turns,
+    nothing_but_a_configured_file_is_trusted,
+);
+
+cases!(at_endpoints:
     a_dead_node_that_is_not_needed_is_no_error,
     a_dead_node_that_is_needed_is_named,
     a_dead_node_without_platforms_is_named_when_it_would_be_needed,
-    a_builder_that_is_not_there_is_named_with_those_that_are,
-    with_one_slot_platforms_take_turns,
     without_configuration_every_place_is_listed,
-    nothing_but_a_configured_file_is_trusted,
 );
 
 /// The amd64 daemon alone, which tells its platforms itself. It lists arm64 by emulation.

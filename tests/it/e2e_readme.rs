@@ -12,9 +12,12 @@ use crate::support::target::{Target, cases, fresh};
 
 cases!(beside:
     the_first_screen_works,
+    the_example_builds_an_image_and_files,
+);
+
+cases!(at_endpoints:
     the_configuration_works,
     the_commands_about_builders_work,
-    the_example_builds_an_image_and_files,
 );
 
 fn readme() -> String {

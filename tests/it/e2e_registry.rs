@@ -13,7 +13,7 @@ use crate::support::target::{Target, cases, fresh, plain_http};
 const BOTH: &str = "--platform linux/amd64,linux/arm64";
 const BROKEN: Act = Act::Answer(500, None, "out of order");
 
-cases!(beside:
+cases!(at_host:
     a_registry_that_fails_twice_is_asked_again,
     a_push_that_fails_is_tried_once_more,
     a_push_that_is_refused_is_no_failed_build,

@@ -17,11 +17,14 @@ cases!(beside:
     the_metadata_of_a_failed_build_has_no_digests,
     a_quiet_build_prints_the_digest_under_the_tags,
     the_id_file_holds_the_index_or_the_configuration,
-    images_kept_on_several_nodes_have_no_common_digest,
     every_line_of_rawjson_says_whose_it_is,
     a_dry_run_prints_the_plan_and_builds_nothing,
     a_dry_run_needs_no_daemon_whose_platforms_are_configured,
     no_progress_means_nothing_is_printed,
+);
+
+cases!(at_endpoints:
+    images_kept_on_several_nodes_have_no_common_digest,
 );
 
 fn sandbox(target: &Target) -> Sandbox {

@@ -4,6 +4,7 @@
 
 mod builder_cli;
 mod buildkit_faults;
+mod cluster_pods;
 mod dependencies;
 mod deploy_kustomize;
 mod e2e_buildx;

@@ -3,6 +3,7 @@
 pub(crate) mod authority;
 pub(crate) mod bridge;
 pub(crate) mod buildx;
+pub(crate) mod cluster;
 pub(crate) mod dockerfile_build;
 pub(crate) mod exporter;
 pub(crate) mod fake_buildkitd;

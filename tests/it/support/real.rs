@@ -1,6 +1,8 @@
 //! The real daemons and the real registry that `tests/env/up` starts, or that the user gives.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -35,10 +37,26 @@ pub(crate) fn env_alone() -> Option<Env> {
     Some(env)
 }
 
+/// Finds the pools that `tests/run --cluster` has made; without them, a test returns early.
+pub(crate) fn env_of_cluster(alone: bool) -> Option<Env> {
+    if std::env::var_os("MBUILD_TEST_POOL").is_none() {
+        skipped("needs a cluster: tests/run --cluster");
+        return None;
+    }
+    find(if alone { Turn::alone } else { Turn::shared })
+}
+
 fn find(turn: fn(&str) -> Turn) -> Option<Env> {
     let values: BTreeMap<_, _> = std::env::vars()
         .filter(|(name, _)| name.starts_with("MBUILD_TEST_"))
         .collect();
+    if let Some(namespace) = values.get("MBUILD_TEST_POOL_NAMESPACE") {
+        let turn = Arc::new(turn(namespace));
+        return Some(Env {
+            values,
+            _turn: turn,
+        });
+    }
     let needed = [
         "MBUILD_TEST_AMD64",
         "MBUILD_TEST_ARM64",
@@ -64,9 +82,18 @@ fn find(turn: fn(&str) -> Turn) -> Option<Env> {
     None
 }
 
+/// Says that a test does not run, and why: also in the file that `MBUILD_TEST_SKIPPED` names,
+/// as a test that passes is not heard.
 #[expect(clippy::print_stderr, reason = "a skipped test says what it needs")]
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     eprintln!("skipped: {why}");
+    if let Some(path) = std::env::var_os("MBUILD_TEST_SKIPPED") {
+        let thread = std::thread::current();
+        let line = format!("{}: {why}\n", thread.name().unwrap_or("?"));
+        let mut options = File::options();
+        let mut file = options.create(true).append(true).open(path).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
+    }
 }
 
 impl Env {

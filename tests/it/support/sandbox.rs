@@ -17,6 +17,7 @@ use super::target::Target;
 pub(crate) struct Sandbox {
     dir: TempDir,
     base: String,
+    variables: Vec<(String, String)>,
 }
 
 impl Sandbox {
@@ -33,6 +34,7 @@ impl Sandbox {
                 .tempdir()
                 .unwrap(),
             base: target.base.clone(),
+            variables: target.variables(),
         };
         for dir in ["home", "tmp", "ctx"] {
             fs::create_dir(sandbox.path(dir)).unwrap();
@@ -86,14 +88,16 @@ impl Sandbox {
     /// A run of `mbuild` with these words, which are split at spaces.
     pub(crate) fn mbuild(&self, line: &str) -> Mbuild {
         let words = line.split_whitespace().map(str::to_owned);
+        let mut env = BTreeMap::from([
+            ("HOME".into(), self.path("home").display().to_string()),
+            ("TMPDIR".into(), self.path("tmp").display().to_string()),
+            ("PATH".into(), std::env::var("PATH").unwrap()),
+        ]);
+        env.extend(self.variables.iter().cloned());
         Mbuild {
             program: env!("CARGO_BIN_EXE_mbuild"),
             words: words.collect(),
-            env: BTreeMap::from([
-                ("HOME".into(), self.path("home").display().to_string()),
-                ("TMPDIR".into(), self.path("tmp").display().to_string()),
-                ("PATH".into(), std::env::var("PATH").unwrap()),
-            ]),
+            env,
             cwd: self.dir.path().to_owned(),
             tmp: self.path("tmp"),
             stdin: None,

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
+use super::cluster::Cluster;
 use super::real::{self, Env};
 
 /// Two daemons, a registry, and what may be done to them.
@@ -17,6 +18,8 @@ pub(crate) struct Target {
     pub(crate) registry: String,
     /// An image with busybox for both platforms.
     pub(crate) base: String,
+    /// The cluster whose pods the nodes are, if they are pods.
+    pub(crate) cluster: Option<Cluster>,
     env: Env,
 }
 
@@ -26,12 +29,15 @@ pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) platforms: Vec<String>,
     pub(crate) endpoint: String,
+    /// What its table names the pods by, if it is an architecture's pods; then there is no
+    /// endpoint.
+    pods: Option<String>,
     /// Further lines of its table in the configuration.
     pub(crate) more: String,
 }
 
 /// Makes a test of each case: `cases!(beside: one, two)`, or `cases!(alone: three)` for those
-/// that stop a daemon.
+/// that stop a daemon; what comes before the colon is a function of [`Target`].
 macro_rules! cases {
     ($turn:ident: $($case:ident),+ $(,)?) => {
         mod $turn {
@@ -52,6 +58,36 @@ impl Target {
         real::env().map(Self::new)
     }
 
+    /// Daemons with endpoints of their own; `None` where the nodes are pods.
+    pub(crate) fn at_endpoints() -> Option<Self> {
+        let target = Self::beside()?;
+        if target.cluster.is_some() {
+            target.skip("pods have no endpoints");
+            return None;
+        }
+        Some(target)
+    }
+
+    /// Daemons that reach ports of this machine; `None` where they are not known to.
+    pub(crate) fn at_host() -> Option<Self> {
+        let target = Self::beside()?;
+        if target.cluster.is_some() && target.find("HOST").is_none() {
+            target.skip("the pods are not known to reach this machine (MBUILD_CLUSTER_HOST)");
+            return None;
+        }
+        Some(target)
+    }
+
+    /// The pods of a real cluster; `None` where there are none.
+    pub(crate) fn on_cluster() -> Option<Self> {
+        real::env_of_cluster(false).map(Self::new)
+    }
+
+    /// The pods of a real cluster, with no other test on them; `None` where there are none.
+    pub(crate) fn on_cluster_alone() -> Option<Self> {
+        real::env_of_cluster(true).map(Self::new)
+    }
+
     /// The environment's daemons, with no other test on them; `None` where there are none, or
     /// they may not be stopped.
     pub(crate) fn alone() -> Option<Self> {
@@ -59,16 +95,23 @@ impl Target {
     }
 
     fn new(env: Env) -> Self {
+        let cluster = Cluster::of(&env);
+        let endpoint = |arch: &str| match &cluster {
+            Some(_) => String::new(),
+            None => env.get(&arch.to_uppercase()).to_owned(),
+        };
         let node = |arch: &str| Node {
             name: arch.to_owned(),
             platforms: vec![format!("linux/{arch}")],
-            endpoint: env.get(&arch.to_uppercase()).to_owned(),
+            endpoint: endpoint(arch),
+            pods: cluster.as_ref().map(|cluster| cluster.lines(arch)),
             more: String::new(),
         };
         Self {
             nodes: [node("amd64"), node("arm64")],
             registry: env.get("REGISTRY").to_owned(),
             base: env.get("BASE").to_owned(),
+            cluster,
             env,
         }
     }
@@ -81,15 +124,23 @@ impl Target {
     /// A configuration with these nodes and the registry.
     pub(crate) fn config_of(&self, nodes: &[Node]) -> String {
         let mut text = "builder = \"farm\"\n".to_owned();
+        if nodes.iter().any(|node| node.pods.is_some()) {
+            text += "[builders.farm]\ndriver = \"kubernetes\"\n";
+        }
         for node in nodes {
             let Node {
                 name,
                 platforms,
                 endpoint,
+                pods,
                 more,
             } = node;
+            let reach = match pods {
+                Some(lines) => lines.clone(),
+                None => format!("endpoint = \"{endpoint}\"\n"),
+            };
             text += &format!(
-                "[[builders.farm.nodes]]\nname = \"{name}\"\nendpoint = \"{endpoint}\"\n\
+                "[[builders.farm.nodes]]\nname = \"{name}\"\n{reach}\
                  platforms = {platforms:?}\n{more}\n"
             );
         }
@@ -109,6 +160,17 @@ impl Target {
     /// A value of the environment by the end of its name.
     pub(crate) fn find(&self, name: &str) -> Option<&str> {
         self.env.find(name)
+    }
+
+    /// Says that a case cannot be had here, and why; a test still passes.
+    pub(crate) fn skip(&self, why: &str) {
+        real::skipped(why);
+    }
+
+    /// Variables that programs need to find the daemons.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        let cluster = self.cluster.as_ref();
+        cluster.map(Cluster::variables).unwrap_or_default()
     }
 
     /// The major version of the Docker engines, where that is what the daemons are.
@@ -154,6 +216,7 @@ impl Node {
     pub(crate) fn at(&self, endpoint: impl Into<String>) -> Self {
         Self {
             endpoint: endpoint.into(),
+            pods: None,
             ..self.clone()
         }
     }
