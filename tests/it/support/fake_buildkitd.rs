@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use mbuild::buildkit::endpoint::Endpoint;
 use mbuild::buildkit::{ConnectError, Connection};
 use mbuild_proto::control::control_server::{Control, ControlServer};
 use mbuild_proto::control::{
+    BuildHistoryEvent, BuildHistoryEventType, BuildHistoryRecord, BuildHistoryRequest,
     BytesMessage, InfoRequest, InfoResponse, ListWorkersRequest, ListWorkersResponse, SolveRequest,
     SolveResponse, StatusRequest, StatusResponse,
 };
@@ -45,6 +47,9 @@ pub(crate) struct Script {
     pub(crate) stranger: bool,
     /// How often bytes come on a session; `None` is never, after the first ones.
     pub(crate) session_ticks: Option<Duration>,
+    /// The builds that run whenever it is asked for them, the last number for ever; empty is
+    /// a daemon that keeps no record.
+    pub(crate) running: Vec<usize>,
 }
 
 /// What the daemon does with a build.
@@ -101,6 +106,7 @@ pub(crate) struct Seen {
     /// Cuts all connections.
     pub(crate) die: CancellationToken,
     freeze: CancellationToken,
+    asked: AtomicUsize,
 }
 
 impl FakeBuildkitd {
@@ -280,6 +286,28 @@ impl Control for Daemon {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn listen_build_history(
+        &self,
+        request: tonic::Request<BuildHistoryRequest>,
+    ) -> Result<Response<BoxStream<BuildHistoryEvent>>, Status> {
+        let Some(last) = self.script.running.last() else {
+            return Err(Status::unimplemented("no history"));
+        };
+        let event = BuildHistoryEvent {
+            r#type: BuildHistoryEventType::Started.into(),
+            record: Some(BuildHistoryRecord::default()),
+        };
+        let count = match request.into_inner().active_only {
+            true => {
+                let asked = self.seen.asked.fetch_add(1, Ordering::Relaxed);
+                *self.script.running.get(asked).unwrap_or(last)
+            }
+            false => 0,
+        };
+        let events = tokio_stream::iter(vec![Ok(event); count]);
+        Ok(Response::new(Box::pin(events)))
     }
 
     async fn session(

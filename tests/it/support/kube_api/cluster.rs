@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use mbuild::buildkit::dial::Dial;
@@ -58,6 +58,9 @@ pub(super) struct Pod {
     life: Life,
     /// How much of its life is behind it.
     at: AtomicU32,
+    /// Whether the file is there that makes it unready, and whether it was so the last time.
+    pub(super) marked: AtomicBool,
+    was_marked: AtomicBool,
     _gone: tokio_util::sync::DropGuard,
 }
 
@@ -151,6 +154,8 @@ impl Cluster {
             born: Instant::now(),
             life: life.cloned().unwrap_or_else(default_life),
             at: AtomicU32::new(0),
+            marked: AtomicBool::new(false),
+            was_marked: AtomicBool::new(false),
             _gone: gone.clone().drop_guard(),
         });
         if pod.tls.is_some() {
@@ -191,6 +196,14 @@ impl Pod {
         {
             self.at.store(at + 1, Ordering::Relaxed);
             set(store, key, state, &self.ip.to_string());
+        }
+        let marked = self.marked.load(Ordering::Relaxed);
+        if self.was_marked.swap(marked, Ordering::Relaxed) != marked {
+            let state = match marked {
+                true => PodState::NotReady,
+                false => PodState::Ready,
+            };
+            set(store, key, &state, &self.ip.to_string());
         }
     }
 }

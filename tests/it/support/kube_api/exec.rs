@@ -1,6 +1,7 @@
-//! `pods/NAME/exec`: plays `buildctl dial-stdio` in a pod.
+//! `pods/NAME/exec`: plays `buildctl dial-stdio` in a pod, and what marks it unready.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ pub(super) const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 const STATUS: u8 = 3;
+/// The file that makes a pod of `deploy/buildkit` unready.
+const MARK: &str = "/tmp/draining";
 
 /// A command in a pod.
 pub(super) struct Exec {
@@ -91,11 +94,22 @@ impl Exec {
         }
         match command[..] {
             ["buildctl", "dial-stdio"] | ["buildctl", "--addr", _, "dial-stdio"] => {}
+            ["touch", MARK] => return Err(self.mark(true)),
+            ["rm", "-f", MARK] => return Err(self.mark(false)),
             [program, ..] => return Err(Failed::no_command(program)),
             [] => return Err(Failed::no_command("")),
         }
         let dialled = self.pod.socket().await;
         dialled.map_err(|error| Failed::says(&format!("error: {error}\n")))
+    }
+
+    /// Plays the file that the readiness probe looks at.
+    fn mark(&self, is_there: bool) -> Failed {
+        self.pod.marked.store(is_there, Ordering::Relaxed);
+        Failed {
+            said: String::new(),
+            answer: json!({"metadata": {}, "status": "Success"}),
+        }
     }
 }
 

@@ -224,6 +224,10 @@ fn scale(store: &mut Store, ask: &Ask, media: &str, body: &Bytes) -> Answer {
         _ => {}
     }
     let given = read(body)?;
+    let version = given["metadata"]["resourceVersion"].as_str();
+    if version.is_some_and(|version| object["metadata"]["resourceVersion"] != *version) {
+        return Err(Refusal::conflict(ask));
+    }
     let replicas = given["spec"]["replicas"].clone();
     let changed = store.change(&key, |object| object["spec"]["replicas"] = replicas);
     Ok((200, show(&changed.unwrap())))

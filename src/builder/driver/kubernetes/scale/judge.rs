@@ -90,6 +90,14 @@ pub(super) fn started(pod: &Pod, container: &str) -> Option<Timestamp> {
     )
 }
 
+/// Since when a pod waits for a node; `None` where it has one.
+pub(super) fn waiting(pod: &Pod) -> Option<Timestamp> {
+    match pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) {
+        Some(_) => None,
+        None => Some(pod.metadata.creation_timestamp.as_ref()?.0),
+    }
+}
+
 /// A time in the words of a glance: `45 s`, `12 min`, `3 h`.
 fn span(time: Duration) -> String {
     match time.as_secs() {
@@ -142,6 +150,7 @@ mod tests {
         let running = pod(serde_json::json!({"running": {"startedAt": at}}));
         assert_eq!(started(&running, "b"), Some(at.parse().unwrap()));
         assert_eq!(started(&running, "c"), None);
+        assert_eq!(super::waiting(&pod(serde_json::json!({}))), None, "no time");
         let waiting = pod(serde_json::json!({"waiting": {"reason": "CrashLoopBackOff"}}));
         assert_eq!(started(&waiting, "b"), None);
     }

@@ -27,12 +27,13 @@ use super::transport::PodAddress;
 use super::{Pool, exec};
 use crate::builder::pool::PoolSpec;
 use crate::builder::spec::{NodeSpec, Reach};
+use crate::buildkit::history::Activity;
 use crate::buildkit::{Connection, history};
 use crate::causes::causes;
 use crate::config::Env;
 
 pub use judge::Stays;
-use judge::{judge, started};
+use judge::{judge, started, waiting};
 
 /// The file that makes a pod unready, as the readiness probe of `deploy/buildkit` has it.
 const MARK: &str = "/tmp/draining";
@@ -178,6 +179,9 @@ impl Scaler {
         if state.is_terminating {
             return Ok(Some(Stays::Changing));
         }
+        if let Some(since) = waiting(&pod) {
+            return self.give_up_waiting(set, size, since, idle).await;
+        }
         let Some(since) = started(&pod, &state.container) else {
             return Ok(Some(Stays::Silent("it does not run".to_owned())));
         };
@@ -208,6 +212,28 @@ impl Scaler {
         stays
     }
 
+    /// Gives up a pod that no node has taken for so long: nobody builds on it.
+    async fn give_up_waiting(
+        &self,
+        set: &PoolSet,
+        size: &Size,
+        since: Timestamp,
+        idle: Duration,
+    ) -> Result<Option<Stays>, KubeError> {
+        let none = Activity {
+            running: 0,
+            last_end: None,
+        };
+        if let Some(stays) = judge(&none, since, idle, Timestamp::now()) {
+            return Ok(Some(stays));
+        }
+        match self.resize(set, size, size.replicas - 1).await {
+            Ok(()) => Ok(None),
+            Err(KubeError::Conflict { .. }) => Ok(Some(Stays::Contested)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Marks a pod, waits until it is unready, asks again and gives it up.
     async fn drain(
         &self,
@@ -235,21 +261,24 @@ impl Scaler {
             }
             sleep(LOOK).await;
         }
-        // Its becoming unready has changed the version.
-        let now = self.size(set).await?;
-        if now.replicas != size.replicas {
-            return Ok(Some(Stays::Contested));
+        // Its becoming unready changes the version, sooner or later.
+        for _ in 0..TRIES {
+            let now = self.size(set).await?;
+            if now.replicas != size.replicas {
+                break;
+            }
+            match ask(daemon, since, idle).await {
+                Some(Stays::Building(_) | Stays::Used(_)) => return Ok(Some(Stays::Chosen)),
+                Some(stays) => return Ok(Some(stays)),
+                None => {}
+            }
+            match self.resize(set, &now, now.replicas - 1).await {
+                Ok(()) => return Ok(None),
+                Err(KubeError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
-        match ask(daemon, since, idle).await {
-            Some(Stays::Building(_) | Stays::Used(_)) => return Ok(Some(Stays::Chosen)),
-            Some(stays) => return Ok(Some(stays)),
-            None => {}
-        }
-        match self.resize(set, &now, now.replicas - 1).await {
-            Ok(()) => Ok(None),
-            Err(KubeError::Conflict { .. }) => Ok(Some(Stays::Contested)),
-            Err(error) => Err(error),
-        }
+        Ok(Some(Stays::Contested))
     }
 
     async fn pod(&self, name: &str) -> Result<Option<Pod>, KubeError> {
