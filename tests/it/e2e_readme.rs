@@ -24,9 +24,11 @@ fn readme() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
 }
 
-/// The commands in README that begin like this, without their comments.
+/// The commands in README that begin like this, without their comments; those about clusters
+/// are `kube_readme`'s.
 fn commands(start: &str) -> Vec<String> {
     let text = readme();
+    let (text, _) = text.split_once("\n## Kubernetes\n").unwrap();
     let lines = text.lines().filter_map(|line| line.strip_prefix("$ "));
     let lines = lines.map(|line| line.split(" #").next().unwrap().trim().to_owned());
     lines.filter(|line| line.starts_with(start)).collect()
