@@ -110,8 +110,10 @@ impl Sandbox {
     pub(crate) fn shell(&self, program: &'static str, words: &[&str]) -> Mbuild {
         let exec = format!("exec {} \"$@\"", env!("CARGO_BIN_EXE_mbuild"));
         let mut run = self.mbuild("").env("PATH", self.stand_in("mbuild", &exec));
-        run.program = program;
-        run.words = words.iter().map(|&word| word.to_owned()).collect();
+        // A shell cannot trap what its parent ignores, as those of background jobs do.
+        run.program = "env";
+        let words = ["--default-signal=INT", program].into_iter().chain(words.iter().copied());
+        run.words = words.map(str::to_owned).collect();
         run
     }
 
