@@ -3,9 +3,10 @@
 
 use super::Builder;
 use super::choose::DEFAULT_BUILDER;
-use super::driver::{FoundPool, find_pools, kubernetes::access::KubeError};
+use super::driver::{FoundPool, find_pools};
 use super::pool::PoolSpec;
 use super::spec::{BuilderSpec, Origin};
+use crate::causes::causes;
 use crate::config::Env;
 
 /// What every pod has in its environment.
@@ -54,15 +55,8 @@ pub(super) async fn own_pool(env: &Env) -> Result<OwnPool, SeveralPools> {
     }
     match find_pools(&PoolSpec::default(), env).await {
         Ok(pools) => one(pools),
-        Err(error) => Ok(OwnPool::None(crate::causes::causes(&error), hint(&error))),
+        Err(error) => Ok(OwnPool::None(causes(&error), error.advice())),
     }
-}
-
-fn hint(error: &KubeError) -> Option<String> {
-    let grant = error
-        .grant()
-        .map(|yaml| format!("this would grant it:\n{yaml}"));
-    error.hint().or(grant)
 }
 
 fn one(mut pools: Vec<FoundPool>) -> Result<OwnPool, SeveralPools> {

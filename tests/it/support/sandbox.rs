@@ -112,7 +112,9 @@ impl Sandbox {
         let mut run = self.mbuild("").env("PATH", self.stand_in("mbuild", &exec));
         // A shell cannot trap what its parent ignores, as those of background jobs do.
         run.program = "env";
-        let words = ["--default-signal=INT", program].into_iter().chain(words.iter().copied());
+        let words = ["--default-signal=INT", program]
+            .into_iter()
+            .chain(words.iter().copied());
         run.words = words.map(str::to_owned).collect();
         run
     }

@@ -14,7 +14,7 @@ use crate::platform::Platform;
 use super::super::super::error::{CliError, CommandResult};
 use super::super::super::exit::Exit;
 use super::super::{World, store_error};
-use super::{Asked, Common, PoolArgs, attach, cluster, hints, kube_error, node_arch, platforms};
+use super::{Asked, Common, PoolArgs, attach, cluster, kube_error, node_arch, platforms};
 
 /// What happens to the definition.
 #[derive(Debug, Clone, Copy)]
@@ -224,13 +224,15 @@ fn apply_error(error: ApplyError) -> CliError {
     match error {
         ApplyError::Kube(error) => kube_error(*error),
         error => {
-            let (hint, grant) = match &error {
+            let advice = match &error {
                 ApplyError::Immutable { source, .. } | ApplyError::Invalid { source, .. } => {
-                    (source.hint(), source.grant())
+                    source.advice()
                 }
-                _ => (None, None),
+                _ => None,
             };
-            hints(CliError::config(error), hint, grant)
+            advice
+                .into_iter()
+                .fold(CliError::config(error), CliError::hint)
         }
     }
 }

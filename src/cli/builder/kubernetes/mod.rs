@@ -222,12 +222,8 @@ fn option_error(error: OptionError) -> CliError {
 }
 
 fn kube_error(error: KubeError) -> CliError {
-    let (hint, grant) = (error.hint(), error.grant());
-    hints(CliError::config(error), hint, grant)
-}
-
-/// Adds what can be done; rights that are missing come with the YAML that grants them.
-fn hints(error: CliError, hint: Option<String>, grant: Option<String>) -> CliError {
-    let grant = grant.map(|yaml| format!("this would grant it:\n{yaml}"));
-    hint.into_iter().chain(grant).fold(error, CliError::hint)
+    let advice = error.advice();
+    advice
+        .into_iter()
+        .fold(CliError::config(error), CliError::hint)
 }
