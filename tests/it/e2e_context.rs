@@ -13,7 +13,7 @@ const LARGE: usize = 2_000_000;
 /// More than all small files and lists here.
 const SMALL: i64 = 100_000;
 
-cases!(beside:
+cases!(undisturbed:
     a_second_build_sends_only_what_changed,
     a_context_key_is_shared_between_homes,
     without_a_key_nobody_shares_a_context,

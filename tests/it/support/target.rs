@@ -68,6 +68,15 @@ impl Target {
         Some(target)
     }
 
+    /// Daemons beside other tests; pods with no other test on them, as a busy one is passed over
+    /// for another, which has nothing of what the first was sent.
+    pub(crate) fn undisturbed() -> Option<Self> {
+        match std::env::var_os("MBUILD_TEST_POOL") {
+            Some(_) => Self::on_cluster_alone(),
+            None => Self::beside(),
+        }
+    }
+
     /// Daemons that reach ports of this machine; `None` where they are not known to.
     pub(crate) fn at_host() -> Option<Self> {
         let target = Self::beside()?;

@@ -65,7 +65,10 @@ impl PoolError {
                  pods are meant: `namespace`, `selector`"
                     .to_owned(),
             ),
-            Self::NotReady { .. } => Some("--wait gives them more time".to_owned()),
+            Self::NotReady { .. } => Some(
+                "a build's --wait, or --timeout of `builder create`, gives them more time"
+                    .to_owned(),
+            ),
             Self::ScaledToZero {
                 workload,
                 namespace,
