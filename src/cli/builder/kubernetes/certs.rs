@@ -194,7 +194,7 @@ fn write_files(dir: &Path, files: &BTreeMap<&str, String>) -> io::Result<()> {
 
 fn certs_error(error: CertsError) -> CliError {
     match error {
-        CertsError::Kube(error) => kube_error(error),
+        CertsError::Kube(error) => kube_error(*error),
         error @ CertsError::NotOurs { .. } => CliError::config(error)
             .hint("renew them where they come from, or delete them and run this again"),
         error @ CertsError::Issue { .. } => CliError::config(error),

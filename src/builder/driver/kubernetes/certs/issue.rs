@@ -71,7 +71,7 @@ pub(super) fn authority(pool: &str, now: Timestamp) -> Result<Pair, IssueError> 
 /// Lets an older authority vouch for a newer one: who trusts only the older one then accepts
 /// what the newer one signs.
 pub(super) fn vouch(new: &Pair, old: &Pair, now: Timestamp) -> Result<String, IssueError> {
-    let name = read(&new.cert, |cert| common_name(cert))?;
+    let name = read(&new.cert, common_name)?;
     let key = KeyPair::from_pem(&new.key)?;
     let mut params = authority_params(&name, now)?;
     limit(

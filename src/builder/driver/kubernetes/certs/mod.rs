@@ -78,7 +78,7 @@ pub struct SecretReport {
 pub enum CertsError {
     /// The API server refused or could not be asked.
     #[error(transparent)]
-    Kube(#[from] KubeError),
+    Kube(Box<KubeError>),
     /// Secrets of these names are there, made by somebody else.
     #[error(
         "secret {} in namespace `{namespace}` was not made by mbuild for this pool, and is left \
@@ -99,6 +99,12 @@ pub enum CertsError {
         /// Why not.
         source: IssueError,
     },
+}
+
+impl From<KubeError> for CertsError {
+    fn from(error: KubeError) -> Self {
+        Self::Kube(Box::new(error))
+    }
 }
 
 /// The three Secrets as they are in the cluster.
