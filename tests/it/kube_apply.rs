@@ -137,6 +137,25 @@ async fn making_a_pool_again_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_pool_with_mutual_tls_gets_its_certificates_and_keeps_them() {
+    everywhere("mtls", async |place| {
+        let made = [
+            "secret/farm-ca-certs",
+            "secret/farm-server-certs",
+            "secret/farm-client-certs",
+        ]
+        .map(str::to_owned);
+        let first = place.apply(&["mtls=true"]).await.unwrap();
+        assert!(made.iter().all(|secret| first.created.contains(secret)));
+        let second = place.apply(&["mtls=true"]).await.unwrap();
+        assert!(made.iter().all(|secret| second.unchanged.contains(secret)));
+        let removed = place.remove(Volumes::Remove).await.removed;
+        assert!(made.iter().all(|secret| removed.contains(secret)));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_changed_option_changes_what_it_is_about() {
     everywhere("change", async |place| {
         place.apply(&["env.A=1"]).await.unwrap();

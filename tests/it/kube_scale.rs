@@ -137,8 +137,11 @@ async fn a_pod_that_no_node_takes_goes_unasked() {
     let farm = Farm::new(&[]).await;
     let set = &farm.scaler.sets().sets[0];
     farm.scaler.set(set, 1).await.unwrap();
+    // The controller takes a moment to make it.
+    tokio::time::sleep(IDLE).await;
     let early = farm.scaler.shrink(set, Duration::from_mins(30), 0).await;
-    assert!(matches!(early.unwrap().stays, Some((_, Stays::New(_)))));
+    let stays = early.unwrap().stays;
+    assert!(matches!(stays, Some((_, Stays::New(_)))), "{stays:?}");
     // Creation times have no fractions.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let scaled = farm.shrink(0).await.unwrap();

@@ -10,6 +10,7 @@ use kube::api::{DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::access::{Doing, KubeError};
+use super::certs::{self, CertsError, Deed};
 use super::cluster::Cluster;
 use super::kinds::{Kind, namespaces};
 use super::manifest::{self, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, ManifestError};
@@ -86,6 +87,9 @@ pub enum ApplyError {
         /// What the API server said.
         source: Box<KubeError>,
     },
+    /// There are no certificates for it.
+    #[error(transparent)]
+    Certs(Box<CertsError>),
     /// The API server refused or could not be asked.
     #[error(transparent)]
     Kube(Box<KubeError>),
@@ -140,6 +144,9 @@ pub async fn apply(
             }
             error => return Err(error),
         }
+    }
+    if options.mtls {
+        make_certificates(cluster, options, &mut applied).await?;
     }
     // Pods would only wait for what they mount and for who they are.
     let is_last = |wanted: &Wanted| wanted.kind.plural == "statefulsets";
@@ -287,6 +294,29 @@ async fn make_namespace(cluster: &Cluster, options: &PoolOptions) -> Result<(), 
         Ok(_) => Ok(()),
         Err(error) => Err(KubeError::of(error, doing).into()),
     }
+}
+
+/// Makes what daemons with mutual TLS do not start without, where nobody else provides it.
+async fn make_certificates(
+    cluster: &Cluster,
+    options: &PoolOptions,
+    applied: &mut Applied,
+) -> Result<(), ApplyError> {
+    let arches = &options.architectures;
+    let ensured = certs::ensure(cluster, &options.name, &options.namespace, arches).await;
+    let certified = ensured.map_err(|error| match error {
+        CertsError::Kube(error) => ApplyError::Kube(error),
+        error => ApplyError::Certs(Box::new(error)),
+    })?;
+    for secret in certified.into_iter().flat_map(|made| made.secrets) {
+        let list = match secret.deed {
+            Deed::Made => &mut applied.created,
+            Deed::Kept => &mut applied.unchanged,
+            _ => &mut applied.changed,
+        };
+        list.push(format!("secret/{}", secret.name));
+    }
+    Ok(())
 }
 
 /// Removes what these options no longer make and others would have made.
