@@ -12,6 +12,7 @@ pub mod cluster;
 mod discover;
 mod ending;
 mod error;
+mod events;
 mod exec;
 mod fate;
 mod forward;

@@ -1,6 +1,7 @@
 //! Waiting for a pod that takes builds, and for the first pod of a pool that is scaled to zero.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
@@ -11,11 +12,15 @@ use tokio::time::Instant;
 
 use super::access::{Doing, KubeError};
 use super::error::PoolError;
+use super::events;
 use super::list::{Listed, is_of_arch};
 use super::pods::{INSTANCE_LABEL, PodState, arch};
 use super::{Cluster, Pool};
 use crate::builder::open::Wanted;
 use crate::builder::pool::POOL_SELECTOR;
+
+/// A pod that starts well is ready before this; then its events are asked for.
+const QUIET: Duration = Duration::from_secs(4);
 
 /// A workload that makes pods of a pool.
 pub(super) struct Workload {
@@ -38,18 +43,22 @@ impl Pool {
         deadline: Instant,
     ) -> Result<Vec<PodState>, PoolError> {
         let (mut told, mut scaled) = (String::new(), false);
+        let start = Instant::now();
         loop {
-            let listed = self.list().await?;
+            let mut listed = self.list().await?;
             let ready = takers(&listed.pods, wanted);
             if !ready.is_empty() {
                 return Ok(ready);
+            }
+            if start.elapsed() >= QUIET {
+                events::explain(self.cluster().await?, &mut listed).await;
             }
             if listed.pods.is_empty() && !scaled && wanted.may_start {
                 self.scale_up(wanted).await?;
                 scaled = true;
             }
             if Instant::now() >= deadline {
-                return Err(self.not_ready(&listed, wanted));
+                return Err(self.not_ready(&listed, wanted).await);
             }
             let state = self.state(&listed.pods);
             if state != told {
@@ -83,7 +92,15 @@ impl Pool {
         format!("a ready pod of node {}: {first}{more}", self.node)
     }
 
-    fn not_ready(&self, listed: &Listed, wanted: &Wanted<'_>) -> PoolError {
+    async fn not_ready(&self, listed: &Listed, wanted: &Wanted<'_>) -> PoolError {
+        if listed.pods.is_empty() {
+            let pods = self.why_none().await.into_iter().collect();
+            return PoolError::NotReady {
+                pool: self.describe(),
+                waited: wanted.wait,
+                pods,
+            };
+        }
         let why = |pod: &PodState| {
             let trouble = pod.trouble.as_ref().map(|trouble| trouble.text.clone());
             (
@@ -96,6 +113,18 @@ impl Pool {
             waited: wanted.wait,
             pods: listed.pods.iter().map(why).collect(),
         }
+    }
+
+    /// Why a workload gets no pods, where the cluster says so.
+    async fn why_none(&self) -> Option<(String, String)> {
+        let cluster = self.cluster().await.ok()?;
+        let workload = self.workload(cluster).await.ok()??;
+        let why = events::about_workload(cluster, &workload.name).await;
+        let why = why.map_or_else(
+            || "has no pods".to_owned(),
+            |why| format!("has no pods ({why})"),
+        );
+        Some((format!("{} {}", workload.kind, workload.name), why))
     }
 
     /// Gives a pool without pods its first one, where it is scaled to zero.
@@ -234,7 +263,6 @@ mod tests {
 
     use super::super::super::Instance;
     use super::*;
-    use std::time::Duration;
 
     fn pod(name: &str, ready: &str) -> PodState {
         let pod = json!({"metadata": {"name": name},

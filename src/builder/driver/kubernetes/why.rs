@@ -15,6 +15,8 @@ pub(super) struct Trouble {
     pub(super) is_own_fault: bool,
     /// Whether the daemon that ran in it is gone.
     pub(super) is_dead: bool,
+    /// Whether the pod itself says no more than that it is not ready; its events may.
+    pub(super) is_vague: bool,
 }
 
 impl Trouble {
@@ -23,6 +25,14 @@ impl Trouble {
             text,
             is_own_fault: false,
             is_dead: false,
+            is_vague: false,
+        }
+    }
+
+    fn vague(text: &str) -> Self {
+        Self {
+            is_vague: true,
+            ..Self::waiting(text.to_owned())
         }
     }
 
@@ -31,6 +41,7 @@ impl Trouble {
             text,
             is_own_fault: false,
             is_dead: true,
+            is_vague: false,
         }
     }
 }
@@ -176,7 +187,7 @@ fn waiting(container: &ContainerStatus) -> Option<Trouble> {
     let message = waiting.message.as_deref().map(sentence).unwrap_or_default();
     let colon = if message.is_empty() { "" } else { ": " };
     let text = match reason {
-        "ContainerCreating" | "PodInitializing" => "is starting".to_owned(),
+        "ContainerCreating" | "PodInitializing" => return Some(Trouble::vague("is starting")),
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
             format!(
                 "cannot get its image {} ({reason}{colon}{message})",
@@ -195,10 +206,8 @@ fn not_ready(status: &PodStatus) -> Option<Trouble> {
         _ if is_node_silent(status) => Some(Trouble::dead(
             "is on a node that does not answer".to_owned(),
         )),
-        _ if status.phase.as_deref() == Some("Pending") => {
-            Some(Trouble::waiting("is starting".to_owned()))
-        }
-        _ => Some(Trouble::waiting("runs and is not ready yet".to_owned())),
+        _ if status.phase.as_deref() == Some("Pending") => Some(Trouble::vague("is starting")),
+        _ => Some(Trouble::vague("runs and is not ready yet")),
     }
 }
 
@@ -223,7 +232,7 @@ fn condition<'a>(status: &'a PodStatus, name: &str) -> Option<&'a PodCondition> 
 }
 
 /// One line, without the full stop that would end ours.
-fn sentence(message: &str) -> String {
+pub(super) fn sentence(message: &str) -> String {
     let words: Vec<&str> = message.split_whitespace().collect();
     words.join(" ").trim_end_matches('.').to_owned()
 }
