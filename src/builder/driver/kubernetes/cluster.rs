@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::Uri;
+use http::{HeaderValue, Uri, header};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -20,6 +20,8 @@ use super::access::{AnyError, ConnectFailure, Doing, KubeError, NoAnswer};
 use super::kubeconfig;
 use crate::config::Env;
 
+/// By which the cluster's audit log names us.
+const USER_AGENT: &str = concat!("mbuild/", env!("CARGO_PKG_VERSION"));
 /// How long a connection to the API server may take, TLS included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long the API server may take to begin an answer. An exec's comes when the container
@@ -116,7 +118,9 @@ impl Cluster {
 /// ends a stalled stream, without retries below ours, and with a limit on every wait.
 ///
 /// Must be called within a runtime.
-pub(super) fn client(config: Config) -> kube::Result<kube::Client> {
+pub(super) fn client(mut config: Config) -> kube::Result<kube::Client> {
+    let agent = HeaderValue::from_static(USER_AGENT);
+    config.headers.push((header::USER_AGENT, agent));
     let connector = config.rustls_https_connector_with_connector(tcp())?;
     let connector = service_fn(move |uri: Uri| Box::pin(limited(connector.clone(), uri)));
     let service = legacy::Builder::new(TokioExecutor::new())
