@@ -26,12 +26,12 @@ cases!(beside:
     a_handshake_that_is_not_answered_is_begun_again,
 );
 
-/// A context whose step says "waiting", goes on for some seconds, and ends well.
+/// A context whose step says "begunnow", goes on for some seconds, and ends well.
 fn slow(farm: &Farm<'_>, seconds: u32) -> Sandbox {
     let sandbox = farm.sandbox("");
     let fresh = fresh();
     sandbox.dockerfile(&format!(
-        "FROM BASE\nRUN : {fresh}; echo wait''ing; sleep {seconds}; uname -m >/machine\n"
+        "FROM BASE\nRUN : {fresh}; echo begun''now; sleep {seconds}; uname -m >/machine\n"
     ));
     sandbox
 }
@@ -41,7 +41,7 @@ fn begin(sandbox: &Sandbox, more: &str) -> Running {
     let mut running = sandbox
         .mbuild(&format!("{BOTH} {more} --progress plain ctx"))
         .start();
-    running.until("waiting", 2);
+    running.until("begunnow", 2);
     running
 }
 
