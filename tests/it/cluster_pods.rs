@@ -127,7 +127,7 @@ fn waiting(target: &Target, more: &str) -> (Sandbox, String, String) {
     let pod = &sandbox.json("meta.json")["mbuild.platforms"]["linux/arm64"]["instance"];
     let pod = pod.as_str().unwrap().to_owned();
     sandbox.dockerfile(&format!(
-        "FROM BASE\nRUN : {key}; echo wait''ing; sleep 12; echo o''ver\n"
+        "FROM BASE\nRUN : {key}; echo begun''now; sleep 12; echo o''ver\n"
     ));
     (sandbox, pod, format!("{BOTH} {flags} {more} ctx"))
 }
@@ -139,7 +139,7 @@ fn a_killed_pod_is_replaced_by_another_and_siblings_go_on(target: &Target) {
     }
     let (sandbox, pod, line) = waiting(target, "");
     let mut running = sandbox.mbuild(&line).start();
-    running.until("waiting", 2);
+    running.until("begunnow", 2);
     cluster.kill(&pod);
     running.wait().exits(0);
     let metadata = sandbox.json("meta.json");
@@ -155,7 +155,7 @@ fn with_no_retries_a_killed_pod_is_named(target: &Target) {
     }
     let (sandbox, pod, line) = waiting(target, "--retries 0");
     let mut running = sandbox.mbuild(&line).start();
-    running.until("waiting", 2);
+    running.until("begunnow", 2);
     cluster.kill(&pod);
     let ran = running.wait();
     cluster.wait();

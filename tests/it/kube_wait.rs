@@ -277,12 +277,12 @@ fn builds_queue_for_slots(target: &Target) {
     let sandbox = farm.sandbox("slots = 1");
     let fresh = fresh();
     sandbox.dockerfile(&format!(
-        "FROM BASE\nRUN : {fresh}; echo wait''ing; sleep 6\n"
+        "FROM BASE\nRUN : {fresh}; echo begun''now; sleep 6\n"
     ));
     let mut first = sandbox
         .mbuild(&format!("{AMD} --progress plain ctx"))
         .start();
-    first.until("waiting", 1);
+    first.until("begunnow", 1);
     let other = farm.sandbox("slots = 1");
     other.dockerfile("FROM BASE\n");
     let second = other.run(&format!("{AMD} ctx")).exits(0);
