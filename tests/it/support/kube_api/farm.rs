@@ -2,6 +2,7 @@
 //! [`Farm`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mbuild::buildkit::dial::dialer;
 
@@ -30,9 +31,31 @@ impl<'a> Farm<'a> {
         Self { api, target }
     }
 
-    /// One with the pool `buildkitd` in namespace `default`: so many pods of each architecture.
+    /// One with the pool `buildkitd` in namespace `default`: so many pods of each architecture,
+    /// all ready.
     pub(crate) fn new(target: &'a Target, replicas: usize) -> Self {
-        Self::empty(target, Door::Plain).with_pools(replicas)
+        let farm = Self::empty(target, Door::Plain).with_pools(replicas);
+        for arch in ARCHES {
+            let pool = Pool::of(arch, replicas);
+            (0..replicas).for_each(|number| farm.await_ready(&pool.pod(number)));
+        }
+        farm
+    }
+
+    fn await_ready(&self, pod: &str) {
+        let is_ready = || {
+            let pod = self.api.find("v1", "pods", "default", pod)?;
+            let conditions = pod["status"]["conditions"].as_array()?.clone();
+            let ready = conditions.iter().find(|each| each["type"] == "Ready")?;
+            (ready["status"] == "True").then_some(())
+        };
+        for _ in 0..500 {
+            if is_ready().is_some() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("{pod} does not become ready");
     }
 
     /// Adds the pool `buildkitd` of both architectures.
