@@ -181,6 +181,7 @@ fn node_details(text: &mut String, node: &NodeView) {
 
 /// One line: the name, then what is known.
 fn pod_details(pod: &PodView) -> String {
+    let host = pod.host.as_ref().map(|host| format!("on {host}"));
     let version = pod
         .version
         .as_ref()
@@ -191,6 +192,7 @@ fn pod_details(pod: &PodView) -> String {
         .map(|size| format!("cache {}", bytes(size, 1, " ")));
     let known = [
         Some(pod.status.to_owned()),
+        host,
         version,
         builds,
         cache,

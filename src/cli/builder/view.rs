@@ -29,6 +29,9 @@ pub(super) struct BuilderView {
 pub(super) struct PodView {
     /// Its name.
     pub(super) name: String,
+    /// The cluster's node that it runs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<String>,
     /// `ready` or `not ready`.
     pub(super) status: &'static str,
     /// Its daemon's version.
@@ -131,6 +134,7 @@ impl PodView {
         Self {
             status: if pod.is_ready { "ready" } else { "not ready" },
             name: pod.name,
+            host: pod.host,
             version: pod.version,
             builds: pod.builds,
             cache: pod.cache,

@@ -18,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub struct PodView {
     /// Its name.
     pub name: String,
+    /// The cluster's node that it runs on, once it has one.
+    pub host: Option<String>,
     /// Whether it takes builds.
     pub is_ready: bool,
     /// Why not, or what happened to it; or why its daemon does not answer.
@@ -40,6 +42,7 @@ impl Pool {
     async fn view(&self, pod: PodState) -> PodView {
         let mut view = PodView {
             name: pod.name.clone(),
+            host: pod.host.clone(),
             is_ready: pod.is_ready,
             trouble: pod.trouble.as_ref().map(|trouble| trouble.text.clone()),
             ..PodView::default()

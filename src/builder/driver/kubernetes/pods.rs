@@ -23,6 +23,8 @@ pub(super) struct PodState {
     pub(super) uid: String,
     /// Its address, once it has one.
     pub(super) ip: Option<IpAddr>,
+    /// The cluster's node that it runs on, once it has one.
+    pub(super) host: Option<String>,
     /// The architecture that it must run on, in Go's words; `None` where it says nothing.
     pub(super) arch: Option<String>,
     /// The pool it belongs to, by its label.
@@ -56,6 +58,7 @@ impl PodState {
             name: pod.metadata.name.clone().unwrap_or_default(),
             uid: pod.metadata.uid.clone().unwrap_or_default(),
             ip: ip.and_then(|ip| ip.parse().ok()),
+            host: spec.and_then(|spec| spec.node_name.clone()),
             arch: spec.and_then(arch),
             pool: labels.and_then(|labels| labels.get(INSTANCE_LABEL).cloned()),
             service: spec.and_then(|spec| spec.subdomain.clone()),
