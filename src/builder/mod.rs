@@ -29,7 +29,9 @@ pub use import::{ImportError, Imported, import, import_text};
 pub use open::{Answer, OpenError, Wanted};
 pub use own_pool::{OwnPool, SeveralPools};
 pub use places::{NothingAnswers, Place, first_answering, nodes_at};
-pub use pool::{BUILDKIT_PORT, LoadBalance, POOL_SELECTOR, PoolSpec, Transport, UnknownWord};
+pub use pool::{
+    BUILDKIT_PORT, LoadBalance, POOL_SELECTOR, PoolSpec, Transport, UnknownWord, pool_selector,
+};
 pub use probe::{PROBE_LIMIT, Probed, probe};
 pub use spec::{BuilderSpec, NodePlace, NodeSpec, Origin, Reach, SpecError};
 pub use store::{Replace, Store, StoreError};

@@ -15,6 +15,19 @@ pub const BUILDKIT_PORT: u16 = 1234;
 /// The label selector that finds every pool: what `deploy/buildkit` labels its pods with.
 pub const POOL_SELECTOR: &str = "app.kubernetes.io/name=buildkitd";
 
+/// The label that tells pools apart.
+pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+
+/// The label that names the architecture of a pool's part.
+pub(super) const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+
+/// The label selector of a pool by its name; with an architecture, of that part alone.
+pub fn pool_selector(pool: &str, arch: Option<&str>) -> String {
+    let part = arch.map(|arch| format!(",{COMPONENT_LABEL}={arch}"));
+    let part = part.unwrap_or_default();
+    format!("{POOL_SELECTOR},{INSTANCE_LABEL}={pool}{part}")
+}
+
 /// The pods of one node: in which cluster and namespace, which ones, and how to reach them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSpec {

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::access::KubeError;
 use super::cluster::{Cluster, ClusterSpec};
 use super::list::list;
-use super::pods::{INSTANCE_LABEL, PodState};
+use super::pods::PodState;
 use super::wait::workloads;
-use crate::builder::pool::{POOL_SELECTOR, PoolSpec};
+use crate::builder::pool::{POOL_SELECTOR, PoolSpec, pool_selector};
 use crate::builder::spec::{NodeSpec, Reach};
 use crate::config::Env;
 use crate::platform::Platform;
@@ -90,7 +90,7 @@ fn group(namespace: &str, spec: &PoolSpec, members: Vec<Member>) -> Vec<FoundPoo
 
 fn node(namespace: &str, spec: &PoolSpec, pool: Option<&str>, arch: Option<String>) -> NodeSpec {
     let selector = spec.selector.clone();
-    let selector = selector.or_else(|| Some(format!("{POOL_SELECTOR},{INSTANCE_LABEL}={}", pool?)));
+    let selector = selector.or_else(|| Some(pool_selector(pool?, None)));
     let reach = PoolSpec {
         namespace: Some(namespace.to_owned()),
         selector,

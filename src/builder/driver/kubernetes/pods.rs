@@ -7,13 +7,12 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use super::why::{Trouble, trouble};
+use crate::builder::pool::INSTANCE_LABEL;
 
 /// The container that has buildkitd, where the pod has one of that name.
 const CONTAINER: &str = "buildkitd";
 /// The label by which nodes, and pods that want one, name a CPU architecture.
 pub(super) const ARCH_LABEL: &str = "kubernetes.io/arch";
-/// The label that tells pools apart.
-pub(super) const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 
 /// A pod, as far as a build cares.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,8 @@ use serde_json::json;
 
 use super::access::{Doing, KubeError};
 use super::cluster::{Cluster, ClusterSpec};
-use super::pods::{INSTANCE_LABEL, arch};
+use super::pods::arch;
+use crate::builder::pool::INSTANCE_LABEL;
 use crate::builder::pool::{POOL_SELECTOR, PoolSpec};
 use crate::config::Env;
 

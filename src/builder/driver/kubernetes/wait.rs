@@ -14,10 +14,10 @@ use super::access::{Doing, KubeError};
 use super::error::PoolError;
 use super::events;
 use super::list::{Listed, is_of_arch};
-use super::pods::{INSTANCE_LABEL, PodState, arch};
+use super::pods::{PodState, arch};
 use super::{Cluster, Pool};
 use crate::builder::open::Wanted;
-use crate::builder::pool::POOL_SELECTOR;
+use crate::builder::pool::{INSTANCE_LABEL, POOL_SELECTOR};
 
 /// A pod that starts well is ready before this; then its events are asked for.
 const QUIET: Duration = Duration::from_secs(4);

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use crate::builder::kubernetes::apply::{self, Applied, ApplyError, Others};
 use crate::builder::kubernetes::manifest;
 use crate::builder::{
-    Builder, BuilderSpec, NodeSpec, OpenError, Origin, POOL_SELECTOR, PoolSpec, Reach, Wanted,
+    Builder, BuilderSpec, NodeSpec, OpenError, Origin, PoolSpec, Reach, Wanted, pool_selector,
 };
 use crate::platform::Platform;
 
@@ -95,9 +95,7 @@ fn node(
     args: &PoolArgs,
     reach: &PoolSpec,
 ) -> NodeSpec {
-    let selector = format!(
-        "{POOL_SELECTOR},app.kubernetes.io/instance={pool},app.kubernetes.io/component={arch}"
-    );
+    let selector = pool_selector(pool, Some(arch));
     let reach = PoolSpec {
         selector: Some(selector),
         created: true,

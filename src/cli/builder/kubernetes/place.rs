@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::builder::kubernetes::sets::{PoolSets, find_sets};
-use crate::builder::{BuilderSpec, FindError, Named, NamedBy, POOL_SELECTOR, PoolSpec, Reach};
+use crate::builder::{BuilderSpec, FindError, Named, NamedBy, PoolSpec, Reach, pool_selector};
 
 use super::super::super::error::CliError;
 use super::super::{World, find_error, store_error};
@@ -61,8 +61,7 @@ impl PlaceArgs {
     }
 
     fn at(&self, pool: Option<&str>, world: &World<'_>) -> Place {
-        let selector =
-            pool.map(|pool| format!("{POOL_SELECTOR},app.kubernetes.io/instance={pool}"));
+        let selector = pool.map(|pool| pool_selector(pool, None));
         let reach = PoolSpec {
             selector,
             ..PoolSpec::default()

@@ -10,10 +10,10 @@ use super::{ManifestError, files, merge};
 
 /// The pool's name in the files.
 const IN_FILES: &str = "buildkitd";
-/// The label that names the pool.
-pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 /// The label that names the architecture.
-pub(in super::super) const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+pub(in super::super) use crate::builder::pool::COMPONENT_LABEL;
+/// The label that names the pool.
+pub use crate::builder::pool::INSTANCE_LABEL;
 /// The label that says who made an object and may remove it.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Its value for what this program made.
