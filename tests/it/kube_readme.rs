@@ -55,10 +55,11 @@ fn an_empty_namespace_becomes_a_push(target: &Target) {
         match line.split(' ').nth(1).unwrap() {
             "create" | "rm" => {}
             "inspect" => {
+                // Other cases may build on the same daemons: how many builds run is not known here.
                 for text in [
                     "kube-amd64-0: ready",
                     "kube-arm64-1: ready",
-                    "0 running, cache",
+                    " running, cache",
                 ] {
                     assert!(ran.out().contains(text), "{text}: {}", ran.out());
                 }
