@@ -1,20 +1,19 @@
 //! What the Dockerfile frontend is told of a request: the effect of every flag on the wire.
 //!
-//! Pure. The names and forms of the attributes are BuildKit's.
+//! Pure. The names and forms of the attributes are BuildKit's. Where the files come from is
+//! [`context`]'s part.
+
+mod context;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::attrs;
 use crate::platform::Platform;
-use crate::request::{
-    BuildContext, BuildRequest, Dockerfile, HostAddress, HostEntry, Network, NoCache,
-};
+use crate::request::{BuildRequest, HostAddress, HostEntry, Network, NoCache};
 
-/// The mount that the frontend reads the build's files from.
-pub(super) const CONTEXT_MOUNT: &str = "context";
-/// The mount that the frontend reads the Dockerfile from.
-pub(super) const DOCKERFILE_MOUNT: &str = "dockerfile";
+pub(super) use context::{CONTEXT_MOUNT, DOCKERFILE_MOUNT};
+
 /// The build argument that names another frontend, as `# syntax=` does.
 const SYNTAX_ARG: &str = "BUILDKIT_SYNTAX";
 
@@ -57,20 +56,7 @@ pub(super) fn frontend(
     let mut set = |key: &str, value: String| drop(attrs.insert(key.to_owned(), value));
 
     set("platform", platform.to_string());
-    match &request.dockerfile {
-        Dockerfile::Local { name, .. } => set("filename", name.clone()),
-        Dockerfile::InContext(path) => set("filename", path.clone()),
-    }
-    if let (BuildContext::Archive(_), Some(id)) = (&request.context, &around.upload) {
-        set("context", format!("http://buildkit-session/{id}"));
-    }
-    if let Some(session) = &around.context_session {
-        set(&format!("local-sessionid:{CONTEXT_MOUNT}"), session.clone());
-        set(
-            &format!("local-sessionid:{DOCKERFILE_MOUNT}"),
-            session.clone(),
-        );
-    }
+    context::set(request, around, &mut set);
     if let Some(target) = &options.target {
         set("target", target.clone());
     }
@@ -157,7 +143,7 @@ fn add_hosts(entries: &[HostEntry], gateway: Option<IpAddr>) -> Result<String, N
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{FrontendOptions, Ulimit};
+    use crate::request::{BuildContext, Dockerfile, FrontendOptions, Ulimit};
 
     fn request(options: FrontendOptions) -> BuildRequest {
         BuildRequest {
