@@ -43,6 +43,27 @@ pub struct BuildRequest {
     pub retries: usize,
 }
 
+impl BuildRequest {
+    /// A request to build this context and Dockerfile, with every other option at its default.
+    pub fn new(context: BuildContext, dockerfile: Dockerfile) -> Self {
+        BuildRequest {
+            context,
+            dockerfile,
+            platforms: Vec::new(),
+            tags: Vec::new(),
+            outputs: Vec::new(),
+            frontend: FrontendOptions::default(),
+            entitlements: BTreeSet::new(),
+            secrets: Vec::new(),
+            context_key: None,
+            allow_emulation: false,
+            keep_going: false,
+            wait: DEFAULT_WAIT,
+            retries: DEFAULT_RETRIES,
+        }
+    }
+}
+
 /// How long a node may take until one of its daemons is ready, unless something else is said:
 /// a pool that is scaled to zero has to get a machine first.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(120);

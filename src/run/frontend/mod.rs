@@ -146,23 +146,13 @@ mod tests {
     use crate::request::{BuildContext, Dockerfile, FrontendOptions, Ulimit};
 
     fn request(options: FrontendOptions) -> BuildRequest {
+        let dockerfile = Dockerfile::Local {
+            dir: "/src".into(),
+            name: "Dockerfile".to_owned(),
+        };
         BuildRequest {
-            context: BuildContext::Directory("/src".into()),
-            dockerfile: Dockerfile::Local {
-                dir: "/src".into(),
-                name: "Dockerfile".to_owned(),
-            },
-            platforms: Vec::new(),
-            tags: Vec::new(),
-            outputs: Vec::new(),
             frontend: options,
-            entitlements: Default::default(),
-            secrets: Vec::new(),
-            context_key: None,
-            allow_emulation: false,
-            keep_going: false,
-            wait: crate::request::DEFAULT_WAIT,
-            retries: 0,
+            ..BuildRequest::new(BuildContext::Directory("/src".into()), dockerfile)
         }
     }
 

@@ -3,11 +3,17 @@
 //! Spelling and meaning are those of `docker buildx build`. Nothing is resolved here: that
 //! is `resolve`'s work.
 
+mod ignored;
+mod missing;
+
 use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::request::DEFAULT_RETRIES;
+
+pub(super) use ignored::IgnoredArgs;
+pub(super) use missing::MissingArgs;
 
 /// Build an image, or files, for one or several platforms
 #[derive(Debug, Clone, Default, Args)]
@@ -159,114 +165,6 @@ pub struct BuildArgs {
     /// What buildx has and mbuild has not yet
     #[command(flatten)]
     pub missing: MissingArgs,
-}
-
-/// Flags of buildx that are not there yet: each is refused by its own name, but for a value
-/// that asks for what happens anyway.
-#[derive(Debug, Clone, Default, Args)]
-pub struct MissingArgs {
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    provenance: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    sbom: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    load: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    check: Option<String>,
-    #[arg(long, hide = true)]
-    call: Option<String>,
-    #[arg(long, hide = true)]
-    attest: Vec<String>,
-    #[arg(long, hide = true)]
-    ssh: Vec<String>,
-    #[arg(long, hide = true)]
-    cache_from: Vec<String>,
-    #[arg(long, hide = true)]
-    cache_to: Vec<String>,
-    #[arg(long, hide = true)]
-    build_context: Vec<String>,
-}
-
-impl MissingArgs {
-    /// The first flag that asks for something that is not there; `None` if none does.
-    pub(super) fn asked(&self) -> Option<&'static str> {
-        let wants = |flag: &Option<String>| {
-            flag.as_deref()
-                .is_some_and(|text| crate::attrs::parse_bool(text) != Some(false))
-        };
-        [
-            (wants(&self.provenance), "--provenance"),
-            (wants(&self.sbom), "--sbom"),
-            (wants(&self.load), "--load"),
-            (wants(&self.check), "--check"),
-            (
-                self.call.as_deref().is_some_and(|call| call != "build"),
-                "--call",
-            ),
-            (!self.attest.is_empty(), "--attest"),
-            (!self.ssh.is_empty(), "--ssh"),
-            (!self.cache_from.is_empty(), "--cache-from"),
-            (!self.cache_to.is_empty(), "--cache-to"),
-            (!self.build_context.is_empty(), "--build-context"),
-        ]
-        .into_iter()
-        .find_map(|(asked, name)| asked.then_some(name))
-    }
-}
-
-/// Flags that buildx hides and ignores; each is accepted with a warning.
-#[derive(Debug, Clone, Default, Args)]
-pub struct IgnoredArgs {
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    squash: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    rm: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    force_rm: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    compress: Option<String>,
-    #[arg(long, hide = true)]
-    isolation: Option<String>,
-    #[arg(long, hide = true)]
-    security_opt: Vec<String>,
-    #[arg(short, long, hide = true)]
-    memory: Option<String>,
-    #[arg(long, hide = true)]
-    memory_swap: Option<String>,
-    #[arg(short = 'c', long, hide = true)]
-    cpu_shares: Option<String>,
-    #[arg(long, hide = true)]
-    cpu_period: Option<String>,
-    #[arg(long, hide = true)]
-    cpu_quota: Option<String>,
-    #[arg(long, hide = true)]
-    cpuset_cpus: Option<String>,
-    #[arg(long, hide = true)]
-    cpuset_mems: Option<String>,
-}
-
-impl IgnoredArgs {
-    /// The names of those that were given.
-    pub(super) fn given(&self) -> Vec<&'static str> {
-        [
-            (self.squash.is_some(), "--squash"),
-            (self.rm.is_some(), "--rm"),
-            (self.force_rm.is_some(), "--force-rm"),
-            (self.compress.is_some(), "--compress"),
-            (self.isolation.is_some(), "--isolation"),
-            (!self.security_opt.is_empty(), "--security-opt"),
-            (self.memory.is_some(), "--memory"),
-            (self.memory_swap.is_some(), "--memory-swap"),
-            (self.cpu_shares.is_some(), "--cpu-shares"),
-            (self.cpu_period.is_some(), "--cpu-period"),
-            (self.cpu_quota.is_some(), "--cpu-quota"),
-            (self.cpuset_cpus.is_some(), "--cpuset-cpus"),
-            (self.cpuset_mems.is_some(), "--cpuset-mems"),
-        ]
-        .into_iter()
-        .filter_map(|(given, name)| given.then_some(name))
-        .collect()
-    }
 }
 
 /// Reads a boolean flag's value in any of Go's spellings.

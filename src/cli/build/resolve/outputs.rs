@@ -1,0 +1,86 @@
+//! Names, outputs and their annotations: `--tag`, `--output`, `--push`, `--annotation`.
+
+use crate::reference::ImageRef;
+use crate::request::{AnnotationSpec, OutputDest, OutputKind, OutputSpec};
+
+use super::super::super::app::App;
+use super::super::super::error::CliError;
+use super::super::args::BuildArgs;
+use super::{Flag, each};
+
+/// Whether an output makes an image, which has a digest.
+pub(in crate::cli::build) fn makes_image(output: &OutputSpec) -> bool {
+    use OutputKind::{Docker, Image, Oci, Registry};
+    matches!(output.kind, Image | Registry | Oci | Docker)
+}
+
+/// Puts the annotations on every output that makes an image.
+pub(super) fn annotate(outputs: &mut [OutputSpec], values: &[String]) -> Result<(), CliError> {
+    let annotations: Vec<AnnotationSpec> = each(values, AnnotationSpec::parse)?
+        .into_iter()
+        .flatten()
+        .collect();
+    for output in outputs.iter_mut().filter(|output| makes_image(output)) {
+        for annotation in &annotations {
+            output
+                .attrs
+                .insert(annotation.attr_name(), annotation.value.clone());
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn tags(args: &BuildArgs) -> Result<Vec<ImageRef>, CliError> {
+    let mut tags = Vec::new();
+    for text in &args.tag {
+        let tag = ImageRef::parse(text)
+            .map_err(|error| CliError::usage(Flag::new("--tag", text, error)))?;
+        if tag.digest().is_some() {
+            let problem = format!("--tag {text}: a name to be given cannot hold a digest");
+            return Err(CliError::usage(problem));
+        }
+        let tag = tag.with_default_tag();
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    Ok(tags)
+}
+
+pub(super) fn outputs(args: &BuildArgs, app: &App) -> Result<Vec<OutputSpec>, CliError> {
+    let mut outputs = Vec::new();
+    for value in &args.output {
+        let Some(mut output) = OutputSpec::parse(value).map_err(CliError::usage)? else {
+            continue;
+        };
+        output.check().map_err(CliError::usage)?;
+        if let Some(OutputDest::Path(path)) = &mut output.dest {
+            *path = app.path(path);
+        }
+        let to_stdout = matches!(output.dest, None | Some(OutputDest::Stdout));
+        if output.kind == OutputKind::Tar && to_stdout && app.stdout_is_terminal {
+            return Err(CliError::usage("a tar is not written to a terminal")
+                .hint("redirect stdout, or give dest=FILE"));
+        }
+        outputs.push(output);
+    }
+    if args.push {
+        push(&mut outputs);
+    }
+    Ok(outputs)
+}
+
+/// `--push` makes every image output push, and adds one where there is none.
+fn push(outputs: &mut Vec<OutputSpec>) {
+    let mut images = outputs
+        .iter_mut()
+        .filter(|output| matches!(output.kind, OutputKind::Image | OutputKind::Registry))
+        .peekable();
+    if images.peek().is_none() {
+        outputs.push(OutputSpec::new(OutputKind::Registry));
+        return;
+    }
+    for output in images {
+        output.attrs.insert("push".to_owned(), "true".to_owned());
+    }
+}
