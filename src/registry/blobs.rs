@@ -4,17 +4,14 @@
 //! memory. Its waits get limits here: its own (reqwest's `read_timeout`) counts from a
 //! request's start and would end a long upload.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 use oci_client::token_cache::{RegistryToken, RegistryTokenType};
 use oci_client::{Client, Reference, RegistryOperation};
-use tokio::sync::Notify;
 
-use super::blob_client::{broken, explain, make_client, unless_still, wire};
+use super::blob_client::{broken, explain, make_client, wire};
 use super::connector::SILENCE_LIMIT;
 use super::error::{Problem, RegistryError};
 use super::login::Shown;
@@ -25,7 +22,7 @@ use crate::retry::retry;
 
 /// How long an upload may stand still: after the last byte, a registry may check gigabytes
 /// or move them to its store before it answers.
-const STANDSTILL_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const STANDSTILL_LIMIT: Duration = Duration::from_secs(120);
 
 impl Repository {
     /// Reads a small blob, such as a configuration, of at most `limit` bytes; its digest is
@@ -96,29 +93,13 @@ impl Repository {
         let operation = format!("copy the blob {} to {}", blob.digest, self.name);
         let copy = || async {
             let from = source.pull_client().await?;
-            let to = self.push_client(&scopes).await?;
             let begin = async {
                 from.pull_blob_stream(&source.blob_reference(blob.digest), &wire(blob))
                     .await
                     .map_err(|error| explain(source, &operation, error))
             };
             let stream = source.within(SILENCE_LIMIT, &operation, begin).await?;
-            let moved = Arc::new(Notify::new());
-            let noticed = Arc::clone(&moved);
-            let stream = stream
-                .stream
-                .inspect_ok(move |_| noticed.notify_one())
-                .map_err(OciDistributionError::from);
-            let (target, digest) = (self.blob_reference(blob.digest), blob.digest.to_string());
-            let push = to.push_blob_stream(&target, stream, &digest, Some(blob.size));
-            match unless_still(&moved, STANDSTILL_LIMIT, push).await {
-                Some(pushed) => pushed
-                    .map(drop)
-                    .map_err(|error| explain(self, &operation, error)),
-                None => {
-                    Err(self.blob_error(&operation, Problem::Timeout, "it stands still".into()))
-                }
-            }
+            self.upload(&operation, &scopes, blob, stream.stream).await
         };
         retry(self.backoff, copy, RegistryError::verdict).await
     }
@@ -140,12 +121,12 @@ impl Repository {
         Ok(answer.is_ok_and(|answer| answer.is_ok()))
     }
 
-    async fn pull_client(&self) -> Result<&Client, RegistryError> {
+    pub(super) async fn pull_client(&self) -> Result<&Client, RegistryError> {
         self.client(&[self.pull_scope()], RegistryOperation::Pull)
             .await
     }
 
-    async fn push_client(&self, scopes: &[String]) -> Result<&Client, RegistryError> {
+    pub(super) async fn push_client(&self, scopes: &[String]) -> Result<&Client, RegistryError> {
         self.client(scopes, RegistryOperation::Push).await
     }
 
@@ -175,7 +156,7 @@ impl Repository {
         Ok(client)
     }
 
-    fn blob_reference(&self, digest: Digest) -> Reference {
+    pub(super) fn blob_reference(&self, digest: Digest) -> Reference {
         Reference::with_digest(
             self.host.endpoint.clone(),
             self.name.clone(),
@@ -183,7 +164,7 @@ impl Repository {
         )
     }
 
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         limit: Duration,
         operation: &str,

@@ -21,8 +21,10 @@ mod copy;
 mod error;
 mod host;
 mod login;
+mod referrers;
 mod repository;
 mod token;
+mod transfer;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,6 +34,7 @@ use tokio::sync::Mutex;
 
 pub use config::RegistrySettings;
 pub use error::{Problem, RegistryError};
+pub use referrers::{Keeper, Referrers, referrers_tag};
 pub use repository::{At, Manifest, Repository};
 pub use token::{Token, TokenRequest};
 

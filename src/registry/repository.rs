@@ -15,7 +15,7 @@ use crate::oci::{Descriptor, media_type};
 use crate::retry::{Backoff, Verdict, retry};
 
 /// The largest manifest or index that is read, in bytes: what registries accept at most.
-const MANIFEST_LIMIT: usize = 4 << 20;
+pub(super) const MANIFEST_LIMIT: usize = 4 << 20;
 
 /// A repository, with access to its registry.
 #[derive(Clone)]
@@ -216,7 +216,7 @@ impl Repository {
         vec![format!("repository:{}:pull,push", self.name)]
     }
 
-    fn call<'a>(&self, operation: &'a str, method: Method, path: &str) -> Call<'a> {
+    pub(super) fn call<'a>(&self, operation: &'a str, method: Method, path: &str) -> Call<'a> {
         Call {
             operation,
             method,

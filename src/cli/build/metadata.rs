@@ -64,7 +64,11 @@ impl Image {
             .and_then(|output| output.response.get("containerimage.config.digest"))
             .cloned();
         if let Some(published) = outcome.published() {
-            let names: Vec<String> = published.moved.iter().map(ToString::to_string).collect();
+            let mut names: Vec<String> = published.moved.iter().map(ToString::to_string).collect();
+            if names.is_empty() && published.unmoved.is_empty() {
+                // Pushed by digest: the names say where it can be found by that.
+                names.clone_from(&published.repositories);
+            }
             return Some(Image {
                 digest: published.root.digest.to_string(),
                 config,

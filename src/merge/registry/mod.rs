@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use crate::event::ClientStep;
 use crate::oci::{Descriptor, Index, media_type};
 use crate::reference::ImageRef;
-use crate::registry::{Manifest, Registries, RegistryError};
+use crate::registry::{Manifest, Registries, RegistryError, Repository};
 use crate::unit::DescriptorAnnotation;
 
 pub use error::{PublishError, PushedError};
@@ -46,6 +46,8 @@ pub struct Published {
     pub root: Descriptor,
     /// The images and attestations below it; the root itself when it is a manifest.
     pub entries: Vec<Descriptor>,
+    /// The repositories that hold it, without tags: `registry.example/app`.
+    pub repositories: Vec<String>,
     /// The names that point to it now.
     pub moved: Vec<ImageRef>,
     /// The names that could not be moved, and why.
@@ -72,23 +74,51 @@ pub async fn publish(
     })
     .await?;
     let root = root::decide(publication, found)?;
+    place(&targets, publication.tags, root, report).await
+}
+
+/// Publishes a root whose parts are in every repository already: by digest everywhere, then
+/// under its tags.
+///
+/// # Errors
+///
+/// Only while no tag has moved; from then on, failures are listed in the result.
+pub async fn publish_root(
+    registries: &Registries,
+    tags: &[ImageRef],
+    manifest: Manifest,
+    entries: Vec<Descriptor>,
+    report: Report<'_>,
+) -> Result<Published, PublishError> {
+    let targets = targets::find(registries, tags.iter()).await?;
+    place(&targets, tags, Root { manifest, entries }, report).await
+}
+
+/// Writes the root by digest everywhere, then moves the tags.
+async fn place(
+    targets: &[(String, Repository)],
+    tags: &[ImageRef],
+    root: Root,
+    report: Report<'_>,
+) -> Result<Published, PublishError> {
     let name = format!("pushing {}", what(&root.manifest));
     step(report, &name, async {
-        targets::push_root(&targets, &root.manifest).await
+        targets::push_root(targets, &root.manifest).await
     })
     .await?;
     let mut published = Published {
         root: root.manifest.descriptor(),
         entries: root.entries,
+        repositories: targets.iter().map(|(name, _)| name.clone()).collect(),
         moved: Vec::new(),
         unmoved: Vec::new(),
     };
-    for tag in publication.tags {
+    for tag in tags {
         let name = format!("tagging {}", tag.familiar());
         match step(
             report,
             &name,
-            targets::move_tag(&targets, tag, &root.manifest),
+            targets::move_tag(targets, tag, &root.manifest),
         )
         .await
         {
@@ -125,7 +155,7 @@ fn what(root: &Manifest) -> String {
 }
 
 /// Reports `work` as a step called `name`.
-async fn step<T, E: std::error::Error>(
+pub async fn step<T, E: std::error::Error>(
     report: Report<'_>,
     name: &str,
     work: impl Future<Output = Result<T, E>>,

@@ -35,7 +35,8 @@ pub(super) async fn resolve(
     .await
 }
 
-async fn find(
+/// Opens the repositories of `names`, each once, in that order.
+pub(super) async fn find(
     registries: &Registries,
     names: impl Iterator<Item = &ImageRef>,
 ) -> Result<Vec<(String, Repository)>, RegistryError> {
