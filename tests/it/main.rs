@@ -50,6 +50,7 @@ mod registry_real;
 mod registry_requests;
 mod registry_tls;
 mod session_calls;
+mod session_content;
 mod session_files;
 mod support;
 mod vectors;

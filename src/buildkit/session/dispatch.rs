@@ -14,6 +14,8 @@ use tonic::server::NamedService;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
 
+use super::ContentStores;
+
 /// The largest message that is accepted, in bytes: what daemons themselves accept since 0.14.
 pub const MAX_MESSAGE: usize = 16 << 20;
 
@@ -24,6 +26,8 @@ type Response = http::Response<Body>;
 #[derive(Clone, Default)]
 pub struct Services {
     routes: BTreeMap<&'static str, Route>,
+    /// Kept here since several inputs have stores and there is one service for all.
+    pub(super) stores: ContentStores,
 }
 
 #[derive(Clone)]

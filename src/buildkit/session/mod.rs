@@ -6,6 +6,7 @@
 
 mod auth;
 mod authority;
+mod content;
 mod dispatch;
 mod filesend;
 mod filesync;
@@ -21,6 +22,7 @@ mod tokens;
 mod upload;
 
 pub use authority::TokenSeeds;
+pub use content::{Blob, ContentStores, DirStore, StoreError};
 pub use dispatch::{MAX_MESSAGE, Services};
 pub use filesend::{FileSinks, Sink};
 pub use id::{IdError, random_id};
