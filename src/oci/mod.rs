@@ -1,11 +1,14 @@
 //! Values of the OCI image format: indexes and descriptors that keep what they don't know.
 //!
 //! [`Index`] and [`Descriptor`] are what we write and re-hash; [`merge_index`] makes one
-//! index of several. Configs and manifests are only read, with `oci-spec`. No I/O here.
+//! index of several. Configs and manifests are only read, with `oci-spec`. Only [`layout`]
+//! touches the disk.
 
 mod index;
+pub mod layout;
 pub mod media_type;
 mod merge;
+pub mod names;
 mod read;
 
 pub use index::{Descriptor, DescriptorPlatform, Index, ParseError};

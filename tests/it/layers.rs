@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ignore", &[]),
     ("tree", &["ignore"]),
     ("receive", &[]),
-    ("oci", &["digest", "platform"]),
+    ("oci", &["digest", "platform", "reference"]),
     (
         "registry",
         &[
