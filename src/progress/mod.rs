@@ -4,6 +4,7 @@
 //! runs both on the one thread that writes. Nothing here knows what a build is for.
 
 mod closing;
+mod colors;
 mod json;
 mod mode;
 mod note;
@@ -24,6 +25,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::event::Event;
+pub use colors::{BadColor, Colors};
+pub use json::warnings as warnings_json;
 pub use mode::{Display, Mode, ModeError, choose};
 pub use note::NoteWriter;
 pub use run::{run, start};
@@ -77,9 +80,9 @@ pub fn renderer(display: Display, log_lines: usize) -> Box<dyn Renderer> {
 pub fn renderer_on(display: Display, log_lines: usize, size: TerminalSize) -> Box<dyn Renderer> {
     match display.mode {
         Mode::Quiet | Mode::None => Box::new(quiet::Quiet),
-        Mode::Tty => Box::new(tty::Tty::new(display.color, log_lines, size)),
+        Mode::Tty => Box::new(tty::Tty::new(display.colors, log_lines, size)),
         Mode::RawJson => Box::new(json::RawJson),
-        Mode::Auto | Mode::Plain => Box::new(plain::Plain::new(display.color)),
+        Mode::Auto | Mode::Plain => Box::new(plain::Plain::new(display.colors)),
     }
 }
 
@@ -196,7 +199,7 @@ mod tests {
             height in 0..12_usize,
         ) {
             for mode in [Mode::Plain, Mode::Quiet, Mode::RawJson, Mode::Tty] {
-                let display = Display { mode, color: false };
+                let display = Display { mode, colors: None };
                 let mut player = Player::boxed(renderer(display, LOG_LINES));
                 let mut now = 0;
                 for (event, later) in &events {

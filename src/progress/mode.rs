@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::colors::Colors;
+
 /// The values of `--progress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
@@ -73,8 +75,8 @@ impl fmt::Display for Mode {
 pub struct Display {
     /// How; never [`Mode::Auto`].
     pub mode: Mode,
-    /// Whether escape sequences for colour may be written.
-    pub color: bool,
+    /// The colours; `None` where escape sequences for them may not be written.
+    pub colors: Option<Colors>,
 }
 
 /// Chooses the display.
@@ -99,7 +101,7 @@ pub fn choose(
     };
     Ok(Display {
         mode,
-        color: stderr_is_terminal && can_move_cursor && !no_color,
+        colors: (stderr_is_terminal && can_move_cursor && !no_color).then(Colors::default),
     })
 }
 
@@ -142,8 +144,12 @@ mod tests {
 
     #[test]
     fn colour_needs_a_terminal_and_no_objection() {
-        let color =
-            |terminal, no_color| choose(Mode::Plain, terminal, no_color, None).unwrap().color;
+        let color = |terminal, no_color| {
+            choose(Mode::Plain, terminal, no_color, None)
+                .unwrap()
+                .colors
+                .is_some()
+        };
         assert!(color(true, false));
         assert!(!color(true, true));
         assert!(!color(false, false));

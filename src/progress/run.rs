@@ -205,7 +205,7 @@ mod tests {
         renderer(
             Display {
                 mode: Mode::Plain,
-                color: false,
+                colors: None,
             },
             0,
         )

@@ -15,6 +15,7 @@ cases!(beside:
     the_metadata_of_two_platforms,
     the_metadata_of_one_platform,
     the_metadata_of_a_failed_build_has_no_digests,
+    the_metadata_lists_warnings_when_asked_to,
     a_quiet_build_prints_the_digest_under_the_tags,
     the_id_file_holds_the_index_or_the_configuration,
     every_line_of_rawjson_says_whose_it_is,
@@ -94,6 +95,21 @@ fn the_metadata_of_one_platform(target: &Target) {
     );
     check_platform(&metadata, "linux/arm64", "arm64");
     assert_eq!(metadata["mbuild.platforms"].as_object().unwrap().len(), 1);
+}
+
+fn the_metadata_lists_warnings_when_asked_to(target: &Target) {
+    let sandbox = Sandbox::new(target);
+    sandbox.dockerfile("FROM BASE as base\n");
+    let line = format!("{BOTH} --metadata-file meta.json ctx");
+    sandbox.run(&line).exits(0);
+    let key = "buildx.build.warnings";
+    assert_eq!(sandbox.json("meta.json").get(key), None);
+    let asked = sandbox.mbuild(&line).env("BUILDX_METADATA_WARNINGS", "true");
+    asked.run().exits(0);
+    let metadata = sandbox.json("meta.json");
+    let warnings = metadata[key].as_array().unwrap();
+    let url = |warning: &Value| text(&warning["url"]).contains("from-as-casing");
+    assert!(warnings.iter().any(url), "{metadata}");
 }
 
 fn the_metadata_of_a_failed_build_has_no_digests(target: &Target) {

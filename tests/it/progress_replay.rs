@@ -25,7 +25,7 @@ struct Replay {
 
 impl Replay {
     fn new(mode: Mode) -> Self {
-        let display = Display { mode, color: false };
+        let display = Display { mode, colors: None };
         Self {
             renderer: renderer_on(display, LOG_LINES, || Some((100, 30))),
             state: State::default(),

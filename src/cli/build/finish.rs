@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::buildkit::excerpt;
 use crate::causes::causes;
 use crate::event::UnitLabel;
-use crate::progress::{Mode, State, report};
+use crate::progress::{Mode, State, report, warnings_json};
 use crate::run::{BuildOutcome, DeliverError, Delivered, PrepareError, UnitError};
 use crate::unit::BuildUnit;
 
@@ -50,7 +50,11 @@ pub(super) fn finish(
     }
     // After all else: a file that cannot be written must not hide what happened.
     if let Some(path) = &args.metadata_file {
-        let json = metadata(builder, &outcome, progress);
+        let mut json = metadata(builder, &outcome, progress);
+        let warnings = warnings_json(progress);
+        if wants_warnings(app) && !warnings.is_empty() {
+            json["buildx.build.warnings"] = warnings.into();
+        }
         if let Err(error) = write_json(&app.path(path), &json) {
             app.say(&error.render());
             exits.push(error.exit);
@@ -176,6 +180,13 @@ fn report_delivery(delivered: &Result<Delivered, DeliverError>, app: &App) -> Op
             Some(Exit::Publish)
         }
     }
+}
+
+/// Whether the metadata file lists the warnings: as with buildx only where the environment says so.
+fn wants_warnings(app: &App) -> bool {
+    app.var("BUILDX_METADATA_WARNINGS")
+        .and_then(crate::attrs::parse_bool)
+        == Some(true)
 }
 
 fn write_json(path: &Path, json: &Value) -> Result<(), CliError> {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::config::Settings;
-use crate::progress::{Display, LOG_LINES, Mode, choose, renderer};
+use crate::progress::{Colors, Display, LOG_LINES, Mode, choose, renderer};
 
 use super::app::App;
 use super::error::{CliError, CommandResult};
@@ -141,13 +141,19 @@ fn display(args: &BuildArgs, settings: &Settings, app: &App) -> Result<Display, 
         (Some(mode), false) => mode,
     };
     let no_color = app.var("NO_COLOR").is_some();
-    choose(
+    let mut display = choose(
         asked,
         app.stderr_is_terminal,
         no_color,
         app.env.get("TERM").map(String::as_str),
     )
-    .map_err(CliError::usage)
+    .map_err(CliError::usage)?;
+    if let (Some(colors), Some(text)) = (&mut display.colors, app.var("BUILDKIT_COLORS")) {
+        let (chosen, bad) = Colors::parse(text);
+        bad.iter().for_each(|bad| app.warn(&bad.to_string()));
+        *colors = chosen;
+    }
+    Ok(display)
 }
 
 /// How many lines of a step's output the live table shows.

@@ -17,6 +17,14 @@ use super::state::Unit;
 use super::{Change, Renderer, State, View};
 use crate::event::{ClientStep, Event, StatusUpdate, UnitId, Vertex, VertexLog, VertexWarning};
 
+/// The warnings about Dockerfiles as buildx lists them, each once.
+pub fn warnings(state: &State) -> Vec<serde_json::Value> {
+    let findings = state.findings().iter();
+    findings
+        .filter_map(|finding| serde_json::to_value(wire::warning(&finding.warning)).ok())
+        .collect()
+}
+
 /// The severity that a warning has if nothing else is said.
 const USUAL_LEVEL: i64 = 1;
 

@@ -99,8 +99,9 @@ struct LogJson<'a> {
     timestamp: String,
 }
 
+/// A warning about a Dockerfile.
 #[derive(Serialize)]
-struct WarningJson<'a> {
+pub(in crate::progress) struct WarningJson<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     vertex: &'a str,
     #[serde(skip_serializing_if = "is_zero")]
@@ -178,7 +179,8 @@ fn log(log: &VertexLog) -> LogJson<'_> {
     }
 }
 
-fn warning(warning: &VertexWarning) -> WarningJson<'_> {
+/// The warning as Go prints it.
+pub(in crate::progress) fn warning(warning: &VertexWarning) -> WarningJson<'_> {
     let source = warning.source.as_ref();
     let position = |line: u32| PositionJson { line };
     let range = |(start, end): &(u32, u32)| RangeJson {

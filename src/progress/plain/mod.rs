@@ -15,6 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use self::held::{Block, Held, Opened};
+use super::colors::Colors;
 use super::state::{Change, Outcome, State, StepId};
 use super::style::Paint;
 use super::{Renderer, View, closing, text};
@@ -112,9 +113,9 @@ impl Renderer for Plain {
 }
 
 impl Plain {
-    pub(super) fn new(color: bool) -> Self {
+    pub(super) fn new(colors: Option<Colors>) -> Self {
         Self {
-            paint: Paint { color },
+            paint: Paint { colors },
             held: Held::new(),
             ended: Vec::new(),
             said: HashMap::new(),
@@ -124,7 +125,7 @@ impl Plain {
 
     /// Other people's text; with its own colours where colours are welcome, as in buildx.
     fn tame<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if self.paint.color {
+        if self.paint.colors.is_some() {
             Cow::Borrowed(text)
         } else {
             text::without_controls(text)
@@ -169,7 +170,7 @@ impl Plain {
         let step = view.state.step(id);
         match step.outcome() {
             Outcome::Cached => "CACHED".to_owned(),
-            Outcome::Cancelled => self.paint.warning("CANCELED"),
+            Outcome::Cancelled => self.paint.cancelled("CANCELED"),
             Outcome::Failed => self
                 .paint
                 .error(&format!("ERROR: {}", self.tame(step.error()))),
@@ -223,7 +224,7 @@ mod tests {
     use crate::progress::play::{Player, announced, at, cached, failed, planned, vertex};
 
     fn player() -> Player<Plain> {
-        Player::new(Plain::new(false))
+        Player::new(Plain::new(None))
     }
 
     #[test]

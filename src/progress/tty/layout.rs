@@ -182,7 +182,7 @@ mod tests {
     fn draw(player: &Player<Quiet>, width: usize, height: usize) -> String {
         let look = Look {
             log_lines: 6,
-            paint: Paint { color: false },
+            paint: Paint { colors: None },
         };
         let lines = table(&player.view(), Size { width, height }, look);
         assert!(lines.len() < height.max(1), "{lines:#?}");
@@ -337,7 +337,7 @@ mod tests {
             name: "writing x/app:1".into(),
             end,
         }));
-        let lines = full_list(&player.view(), 60, Paint { color: false }).join("\n");
+        let lines = full_list(&player.view(), 60, Paint { colors: None }).join("\n");
         insta::assert_snapshot!(lines, @r#"
         linux/amd64 on a         2/3 steps (1 cached)  12.3s  done
          => CACHED [1/3] FROM base                              0.0s

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use self::frame::Frame;
 use self::layout::{Look, Size};
+use super::colors::Colors;
 use super::state::{Change, State};
 use super::style::Paint;
 use super::terminal::{HIDE_CURSOR, SHOW_CURSOR, mark_hidden};
@@ -42,11 +43,11 @@ pub(super) struct Tty {
 }
 
 impl Tty {
-    pub(super) fn new(color: bool, log_lines: usize, size: TerminalSize) -> Self {
+    pub(super) fn new(colors: Option<Colors>, log_lines: usize, size: TerminalSize) -> Self {
         Self {
             look: Look {
                 log_lines,
-                paint: Paint { color },
+                paint: Paint { colors },
             },
             size,
             frame: Frame::default(),
@@ -72,7 +73,7 @@ impl Tty {
 
 impl Renderer for Tty {
     fn event(&mut self, event: &Event, _: &View<'_>, _: &mut String) {
-        let Paint { color } = self.look.paint;
+        let color = self.look.paint.colors.is_some();
         match event {
             Event::Note(line) if color => self.above.push(line.clone()),
             Event::Note(line) => self.above.push(text::without_controls(line).into_owned()),
@@ -122,7 +123,9 @@ impl Renderer for Tty {
 pub(super) fn assert_fits(view: &View<'_>, width: usize, height: usize) {
     let look = Look {
         log_lines: 6,
-        paint: Paint { color: true },
+        paint: Paint {
+            colors: Some(Colors::default()),
+        },
     };
     let lines = layout::table(view, Size { width, height }, look);
     assert!(
@@ -146,7 +149,7 @@ mod tests {
     use crate::progress::play::{Player, at, planned, vertex};
 
     fn player() -> Player<Tty> {
-        let mut player = Player::new(Tty::new(false, 6, || Some((40, 10))));
+        let mut player = Player::new(Tty::new(None, 6, || Some((40, 10))));
         player.event(&planned(&[("a", "linux/amd64")])).started(0);
         player.vertex(0, vertex("s1", "[1/1] RUN make", 0, None));
         player
@@ -188,10 +191,10 @@ mod tests {
     #[test]
     fn nothing_is_drawn_before_something_happens() {
         assert_eq!(
-            Tty::new(false, 6, || None).redraw_after(&State::default()),
+            Tty::new(None, 6, || None).redraw_after(&State::default()),
             None
         );
-        let mut player = Player::new(Tty::new(false, 6, || None));
+        let mut player = Player::new(Tty::new(None, 6, || None));
         assert_eq!(player.finish(), "");
     }
 

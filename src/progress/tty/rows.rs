@@ -36,7 +36,7 @@ pub(super) fn header(view: &View<'_>, id: UnitId, widths: (usize, usize), paint:
     );
     match &unit.ended {
         Some((_, UnitEnd::Failed(_))) => paint.error(&line),
-        Some((_, UnitEnd::Cancelled)) => paint.warning(&line),
+        Some((_, UnitEnd::Cancelled)) => paint.cancelled(&line),
         Some((_, UnitEnd::Done)) => paint.done(&line),
         None => paint.heading(&line),
     }
@@ -106,7 +106,7 @@ pub(super) fn step(view: &View<'_>, step: &Step, width: usize, paint: Paint) -> 
     let line = fit(&format!(" => {prefix}{name}"), &right, width);
     match outcome {
         Outcome::Failed => paint.error(&line),
-        Outcome::Cancelled => paint.warning(&line),
+        Outcome::Cancelled => paint.cancelled(&line),
         Outcome::Running | Outcome::Waiting => line,
         Outcome::Cached | Outcome::Done => paint.done(&line),
     }
