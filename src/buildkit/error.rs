@@ -85,9 +85,11 @@ impl SolveError {
             Missing::Capability(name) => format!(
                 "the Dockerfile frontend lacks `{name}`; a newer one is chosen with `# syntax=`"
             ),
-            Missing::Subrequest(name) => {
-                format!("the Dockerfile frontend does not know `--call={name}`")
-            }
+            Missing::Subrequest(name) => format!(
+                "this daemon's Dockerfile frontend does not answer `{name}`; give one that does \
+                 with `--build-arg BUILDKIT_SYNTAX=IMAGE`, or with `# syntax=IMAGE` in the \
+                 Dockerfile"
+            ),
         })
     }
 }

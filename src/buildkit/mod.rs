@@ -11,6 +11,7 @@ pub mod endpoint;
 mod error;
 mod error_details;
 pub mod excerpt;
+mod gateway;
 pub mod history;
 pub mod info;
 pub mod io;

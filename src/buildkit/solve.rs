@@ -39,6 +39,9 @@ pub struct SolveSpec {
     pub entitlements: Vec<String>,
     /// Whether the build stays out of the daemon's history.
     pub internal: bool,
+    /// Whether the frontend is only asked for what it says of its result: nothing is run or
+    /// exported, and the output is the result's metadata.
+    pub question: bool,
 }
 
 /// One exporter and its attributes.
@@ -63,7 +66,7 @@ pub struct CacheSpec {
 
 impl SolveSpec {
     /// Makes the request of it.
-    fn to_wire(&self) -> control::SolveRequest {
+    pub(super) fn to_wire(&self) -> control::SolveRequest {
         let first = self.exporters.first().cloned().unwrap_or_default();
         control::SolveRequest {
             r#ref: self.reference.clone(),
@@ -84,7 +87,7 @@ impl SolveSpec {
         }
     }
 
-    fn all_frontend_attrs(&self) -> BTreeMap<String, String> {
+    pub(super) fn all_frontend_attrs(&self) -> BTreeMap<String, String> {
         let mut attrs = self.frontend_attrs.clone();
         if !self.cache_imports.is_empty() && !attrs.contains_key(CACHE_IMPORTS) {
             // Strings in maps in a list always have a JSON form.
@@ -157,7 +160,16 @@ impl Connection {
     /// When the build fails, the daemon refuses it, or the connection is lost.
     pub async fn solve(&self, spec: &SolveSpec) -> Result<SolveOutput, SolveError> {
         self.check_needs(spec).await?;
-        let mut client = self.control();
+        let answer = async {
+            match spec.question {
+                true => self.ask(spec).await,
+                false => {
+                    let answer = self.control().solve(spec.to_wire()).await?;
+                    let response = answer.into_inner().exporter_response;
+                    Ok(SolveOutput { response })
+                }
+            }
+        };
         let silence = async {
             match spec.session.is_empty() {
                 true => std::future::pending().await,
@@ -166,15 +178,7 @@ impl Connection {
         };
         tokio::select! {
             biased;
-            answer = client.solve(spec.to_wire()) => match answer {
-                Ok(answer) => Ok(SolveOutput {
-                    response: answer.into_inner().exporter_response,
-                }),
-                Err(status) => Err(match self.loss(&status) {
-                    Some(reason) => SolveError::lost(self.endpoint(), reason),
-                    None => SolveError::from_status(self.endpoint(), &status),
-                }),
-            },
+            answer = answer => answer.map_err(|status| self.failure(&status)),
             () = silence => {
                 let seconds = SILENCE_LIMIT.as_secs();
                 let reason = format!("no sign of life for {seconds} s");

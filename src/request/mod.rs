@@ -6,6 +6,7 @@ pub mod annotation;
 pub mod attest;
 pub mod build;
 pub mod cache;
+pub mod call;
 pub mod context;
 pub mod entitlement;
 pub mod hosts;
@@ -22,6 +23,7 @@ pub use build::{
     Network, NoCache,
 };
 pub use cache::{CacheKind, CacheSpec};
+pub use call::CallSpec;
 pub use context::{BuildContextSpec, ContextSource};
 pub use entitlement::Entitlement;
 pub use hosts::{HostAddress, HostEntry};
