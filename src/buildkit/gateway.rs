@@ -114,7 +114,9 @@ fn import(cache: &CacheSpec) -> CacheOptionsEntry {
 
 /// The daemon wants errors with all their details, as they came.
 fn on_the_wire(status: &Status) -> rpc::Status {
-    rpc::Status::decode(status.details()).unwrap_or_else(|_| rpc::Status {
+    let whole = rpc::Status::decode(status.details()).ok();
+    let whole = whole.filter(|_| !status.details().is_empty());
+    whole.unwrap_or_else(|| rpc::Status {
         code: status.code() as i32,
         message: status.message().to_owned(),
         details: Vec::new(),

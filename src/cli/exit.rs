@@ -4,24 +4,49 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Everything that was asked for is done.
-    Done = 0,
+    Done,
     /// A step of the build failed, or the Dockerfile is wrong.
-    BuildFailed = 1,
+    BuildFailed,
     /// The command line cannot be understood, or names something that is not there.
-    Usage = 2,
+    Usage,
     /// The configuration or the builder is wrong, or no node builds a platform.
-    Config = 3,
+    Config,
     /// The result could not be delivered: to a registry, under a name, or to a destination.
-    Publish = 4,
+    Publish,
     /// A daemon, its node or the way to it was lost, or cannot be reached.
-    Infrastructure = 5,
+    Infrastructure,
     /// mbuild itself is at fault.
-    Internal = 70,
+    Internal,
     /// The user or the system stopped it.
-    Interrupted = 130,
+    Interrupted,
+    /// What a frontend was asked has a status of its own.
+    Answer(u8),
 }
 
 impl Exit {
+    /// The number that the process ends with.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::BuildFailed => 1,
+            Exit::Usage => 2,
+            Exit::Config => 3,
+            Exit::Publish => 4,
+            Exit::Infrastructure => 5,
+            Exit::Internal => 70,
+            Exit::Interrupted => 130,
+            Exit::Answer(status) => status,
+        }
+    }
+
+    /// The code of an answer's own status.
+    pub fn of_answer(status: u8) -> Exit {
+        match status {
+            0 => Exit::Done,
+            status => Exit::Answer(status),
+        }
+    }
+
     /// The one code that stands for several failures: interruption, then a failed build,
     /// then publishing, then lost infrastructure.
     pub fn worst(codes: impl IntoIterator<Item = Exit>) -> Exit {

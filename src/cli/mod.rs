@@ -61,7 +61,7 @@ pub fn main() -> ExitCode {
         report(info);
     }));
     let exit = panic::catch_unwind(run).unwrap_or(Exit::Internal);
-    ExitCode::from(exit as u8)
+    ExitCode::from(exit.code())
 }
 
 fn run() -> Exit {

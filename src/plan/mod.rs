@@ -6,12 +6,13 @@
 mod annotations;
 pub mod assign;
 mod output;
+mod question;
 
 use crate::event::UnitId;
 use crate::node::{NodeInfo, Reported};
 use crate::platform::Platform;
 use crate::request::BuildRequest;
-use crate::unit::{BuildUnit, MergeStep};
+use crate::unit::{BuildUnit, MergeStep, UnitExport};
 
 pub use assign::{Assignment, MatchKind, to_ask};
 
@@ -128,17 +129,22 @@ impl NoNode {
 
 /// Makes the plan of a build on these nodes.
 pub fn plan(request: &BuildRequest, nodes: &[NodeInfo]) -> Result<BuildPlan, PlanError> {
+    if request.call.is_some() {
+        let chosen = question::choose(&request.platforms, nodes)?;
+        return Ok(BuildPlan {
+            units: vec![unit(0, &chosen, nodes, Vec::new())],
+            merge: Vec::new(),
+            warnings: Vec::new(),
+        });
+    }
     let assignments = assign::assign(&request.platforms, nodes, request.allow_emulation)?;
     let outputs = output::plan_outputs(request, assignments.len())?;
     let units = assignments
         .iter()
         .enumerate()
-        .map(|(position, assignment)| BuildUnit {
-            id: UnitId(position),
-            platform: assignment.platform.clone(),
-            node: nodes[assignment.node].name.clone(),
-            why: assignment.match_kind.why().to_owned(),
-            exports: output::exports_for(&outputs.templates, &assignment.platform),
+        .map(|(position, assignment)| {
+            let exports = output::exports_for(&outputs.templates, &assignment.platform);
+            unit(position, assignment, nodes, exports)
         })
         .collect::<Vec<_>>();
     let mut warnings = outputs.warnings;
@@ -149,6 +155,21 @@ pub fn plan(request: &BuildRequest, nodes: &[NodeInfo]) -> Result<BuildPlan, Pla
         merge: outputs.merge,
         warnings,
     })
+}
+
+fn unit(
+    position: usize,
+    assignment: &Assignment,
+    nodes: &[NodeInfo],
+    exports: Vec<UnitExport>,
+) -> BuildUnit {
+    BuildUnit {
+        id: UnitId(position),
+        platform: assignment.platform.clone(),
+        node: nodes[assignment.node].name.clone(),
+        why: assignment.match_kind.why().to_owned(),
+        exports,
+    }
 }
 
 fn silent_nodes(nodes: &[NodeInfo]) -> impl Iterator<Item = String> {

@@ -8,6 +8,20 @@ use std::fmt;
 use crate::attrs::{self, FlagError};
 
 const FLAG: &str = "--attest";
+/// Names the image that makes an SBOM.
+const GENERATOR: &str = "generator";
+/// What BuildKit reads of a provenance's keys, and the one that the client does.
+const PROVENANCE_KEYS: &[&str] = &[
+    "mode",
+    "version",
+    "builder-id",
+    "filename",
+    "reproducible",
+    "inline-only",
+    "complete-materials",
+    "capture-usage",
+    "disabled",
+];
 
 /// One kind of statement about an image, asked for or switched off.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +30,10 @@ pub struct AttestSpec {
     pub kind: AttestKind,
     /// Whether the statement is switched off, which differs from not mentioning it.
     pub disabled: bool,
-    /// All other keys, lower-case, as they go to the daemon.
+    /// All other keys as they go to the daemon: those that are known in lower case.
     pub attrs: BTreeMap<String, String>,
+    /// The flag that it was given with, for messages.
+    flag: &'static str,
 }
 
 /// What a statement is about.
@@ -39,20 +55,34 @@ impl AttestSpec {
     /// When the value is empty, a field is not a pair, `disabled` is not a boolean, or there is
     /// no type.
     pub fn parse(value: &str) -> Result<Self, FlagError> {
+        Self::parse_as(FLAG, value)
+    }
+
+    /// Parses the same, from a flag of another name.
+    ///
+    /// # Errors
+    ///
+    /// As for the other.
+    pub fn parse_as(flag: &'static str, value: &str) -> Result<Self, FlagError> {
         let mut kind = None;
         let mut disabled = false;
         let mut attrs = BTreeMap::new();
-        for (key, value) in attrs::split_pairs(FLAG, value)? {
+        for field in attrs::split_flag(flag, value)? {
+            let (key, value) = attrs::split_pair(flag, &field)?;
             match key.as_str() {
-                "type" => kind = AttestKind::parse(&value),
-                "disabled" => disabled = attrs::bool_value(FLAG, &key, &value)?,
+                "type" => kind = AttestKind::parse(value),
+                "disabled" => disabled = attrs::bool_value(flag, &key, value)?,
                 _ => {
-                    attrs.insert(key, value);
+                    let known = PROVENANCE_KEYS.contains(&key.as_str()) || key == GENERATOR;
+                    let typed = field.split('=').next().unwrap_or_default();
+                    // What a scanner is told has its case: it becomes a variable.
+                    let key = if known { key } else { typed.trim().to_owned() };
+                    attrs.insert(key, value.to_owned());
                 }
             }
         }
         let kind = kind.ok_or_else(|| FlagError::MissingKey {
-            flag: FLAG,
+            flag,
             key: "type",
             value: value.to_owned(),
         })?;
@@ -60,7 +90,56 @@ impl AttestSpec {
             kind,
             disabled,
             attrs,
+            flag,
         })
+    }
+
+    /// Checks what the daemon would refuse, or pass over without a word.
+    ///
+    /// # Errors
+    ///
+    /// When the type is none that exists, or a key or its value is none of its.
+    pub fn check(&self) -> Result<(), FlagError> {
+        match &self.kind {
+            // Whatever else is said goes to the scanner.
+            AttestKind::Sbom => Ok(()),
+            AttestKind::Other(name) => Err(self.value("type", name, "provenance or sbom")),
+            AttestKind::Provenance => {
+                let unknown = |key: &&String| !PROVENANCE_KEYS.contains(&key.as_str());
+                if let Some(key) = self.attrs.keys().find(unknown) {
+                    return Err(FlagError::UnknownKey {
+                        flag: self.flag,
+                        key: key.clone(),
+                        allowed: PROVENANCE_KEYS,
+                    });
+                }
+                self.one_of("mode", &["min", "max"], "min or max")?;
+                self.one_of("version", &["v0.2", "v1"], "v0.2 or v1")
+            }
+        }
+    }
+
+    /// Whether the daemon takes its own scanner, which it has to pull first.
+    pub fn needs_default_scanner(&self) -> bool {
+        self.kind == AttestKind::Sbom && !self.disabled && !self.attrs.contains_key(GENERATOR)
+    }
+
+    fn one_of(&self, key: &str, allowed: &[&str], expected: &'static str) -> Result<(), FlagError> {
+        match self.attrs.get(key) {
+            Some(value) if !allowed.contains(&value.as_str()) => {
+                Err(self.value(key, value, expected))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn value(&self, key: &str, value: &str, expected: &'static str) -> FlagError {
+        FlagError::Value {
+            flag: self.flag,
+            key: key.to_owned(),
+            value: value.to_owned(),
+            expected,
+        }
     }
 
     /// Returns the frontend's attribute and its value; `None` if the statement is switched off.
@@ -152,6 +231,18 @@ mod tests {
             Some(("attest:sbom", "\"generator=a,b\"")),
         );
         check("type=provenance,disabled=1,mode=max", None);
+    }
+
+    #[test]
+    fn what_a_scanner_is_told_keeps_its_case() {
+        let spec = AttestSpec::parse("type=sbom,SELECT=all,Generator=r/s").unwrap();
+        assert_eq!(spec.to_string(), "type=sbom,SELECT=all,generator=r/s");
+        assert!(spec.check().is_ok() && !spec.needs_default_scanner());
+        assert!(
+            AttestSpec::parse("type=sbom")
+                .unwrap()
+                .needs_default_scanner()
+        );
     }
 
     #[test]

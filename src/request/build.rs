@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Entitlement, HostEntry, OutputSpec, SecretSpec, Ulimit};
+use super::{AttestSpec, CallSpec, Entitlement, HostEntry, OutputSpec, SecretSpec, Ulimit};
 use crate::platform::Platform;
 use crate::reference::ImageRef;
 
@@ -26,6 +26,10 @@ pub struct BuildRequest {
     pub outputs: Vec<OutputSpec>,
     /// What the Dockerfile frontend is told.
     pub frontend: FrontendOptions,
+    /// Statements about the image; none that is switched off.
+    pub attestations: Vec<AttestSpec>,
+    /// What is asked of the frontend in place of building; `None` means a build.
+    pub call: Option<CallSpec>,
     /// Privileges granted to the build.
     pub entitlements: BTreeSet<Entitlement>,
     /// Secrets that steps may ask for.
@@ -53,6 +57,8 @@ impl BuildRequest {
             tags: Vec::new(),
             outputs: Vec::new(),
             frontend: FrontendOptions::default(),
+            attestations: Vec::new(),
+            call: None,
             entitlements: BTreeSet::new(),
             secrets: Vec::new(),
             context_key: None,

@@ -53,6 +53,7 @@ pub(super) fn solve_spec(
             .iter()
             .filter_map(Entitlement::for_daemon)
             .collect(),
+        question: request.call.is_some(),
         ..SolveSpec::default()
     })
 }

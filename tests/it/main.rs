@@ -8,6 +8,7 @@ mod cluster_pods;
 mod dependencies;
 mod deploy_kustomize;
 mod e2e_buildx;
+mod e2e_call;
 mod e2e_connection;
 mod e2e_context;
 mod e2e_daemon_lost;

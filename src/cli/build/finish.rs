@@ -9,12 +9,14 @@ use crate::buildkit::excerpt;
 use crate::causes::causes;
 use crate::event::UnitLabel;
 use crate::progress::{Mode, State, report, warnings_json};
+use crate::request::CallSpec;
 use crate::run::{BuildOutcome, DeliverError, Delivered, PrepareError, UnitError};
 use crate::unit::BuildUnit;
 
 use super::super::app::App;
 use super::super::error::{CliError, CommandResult};
 use super::super::exit::Exit;
+use super::answer;
 use super::args::BuildArgs;
 use super::execute::Executed;
 use super::files;
@@ -61,6 +63,39 @@ pub(super) fn finish(
         }
     }
     Ok(Exit::worst(exits))
+}
+
+/// Prints what the frontend answered; the answer's own status is the exit code.
+pub(super) fn finish_call(
+    executed: Executed,
+    (call, dockerfile): (&CallSpec, Option<&str>),
+    args: &BuildArgs,
+    app: &App,
+) -> CommandResult {
+    let outcome = match executed.outcome {
+        Some(Ok(outcome)) if !outcome.interrupted => outcome,
+        Some(Ok(_)) | Some(Err(PrepareError::Interrupted)) | None => return Ok(interrupted(app)),
+        Some(Err(error)) => return Err(prepare_error(error)),
+    };
+    let mut exits = Vec::new();
+    for (unit, error) in outcome.failures() {
+        app.say(&unit_failure(unit, error, &executed.progress));
+        exits.push(unit_exit(error));
+    }
+    let results = outcome.units.iter();
+    let Some(output) = results.filter_map(|unit| unit.result.as_ref().ok()).next() else {
+        return Ok(Exit::worst(exits));
+    };
+    let answer = answer::answer(call, &output.response, dockerfile);
+    app.print(&answer.text)
+        .map_err(|error| CliError::new(Exit::Publish, error))?;
+    if let Some(error) = &answer.error {
+        app.say(&format!("ERROR: {error}"));
+    }
+    if let Some(path) = &args.metadata_file {
+        write_json(&app.path(path), &answer::metadata(call, &output.response))?;
+    }
+    Ok(Exit::of_answer(answer.status))
 }
 
 /// The digest to whom it was promised: the file, and stdout.

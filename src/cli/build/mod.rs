@@ -4,6 +4,7 @@
 //! the plan an outcome, and the outcome an exit code.
 
 mod affinity;
+mod answer;
 mod args;
 mod execute;
 mod files;
@@ -66,18 +67,23 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     if args.dry_run {
         return dry_run(args, &builder, &placed.plan, app);
     }
-    if args.iidfile.is_some() && !request.outputs.iter().any(resolve::makes_image) {
+    let builds = request.call.is_none();
+    if builds && args.iidfile.is_some() && !request.outputs.iter().any(resolve::makes_image) {
         return Err(CliError::usage(
             "--iidfile needs an image, and none of the outputs makes one",
         ));
     }
     match display.mode {
-        Mode::Tty | Mode::Plain => app.say(&show::text(&builder, &placed.plan)),
+        Mode::Tty | Mode::Plain if builds => app.say(&show::text(&builder, &placed.plan)),
         // No progress shows them.
         Mode::Quiet | Mode::None => placed.plan.warnings.iter().for_each(|text| app.warn(text)),
         _ => {}
     }
-    files::forget(args, app);
+    let call = request.call.clone();
+    let dockerfile = show::dockerfile(&request, args, app);
+    if builds {
+        files::forget(args, app);
+    }
     let (events, received) = unbounded_channel();
     app.notes.attach(&events);
     let surroundings = around.for_run(
@@ -91,7 +97,10 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     let (request, plan) = (Arc::new(request), Arc::new(placed.plan));
     let renderer = renderer(display, log_lines(app));
     let executed = execute::execute(request, plan, surroundings, received, renderer).await;
-    finish::finish(executed, &builder, args, display.mode, app)
+    match call {
+        Some(call) => finish::finish_call(executed, (&call, dockerfile.as_deref()), args, app),
+        None => finish::finish(executed, &builder, args, display.mode, app),
+    }
 }
 
 /// Ends a build that was interrupted before it began.

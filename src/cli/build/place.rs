@@ -75,7 +75,12 @@ async fn ask(
         answers.insert(probed.info.name.clone(), probed);
     }
     let infos: Vec<_> = builder.nodes.iter().map(|node| node.info()).collect();
-    let nodes = plan::to_ask(&request.platforms, &infos, request.allow_emulation)
+    // A question goes to one node, and no processor has to be the right one.
+    let (platforms, emulate) = match request.call {
+        Some(_) => (&request.platforms[..request.platforms.len().min(1)], true),
+        None => (&request.platforms[..], request.allow_emulation),
+    };
+    let nodes = plan::to_ask(platforms, &infos, emulate)
         .into_iter()
         .map(|position| &builder.nodes[position])
         .filter(|node| !answers.contains_key(node.name()));
@@ -91,7 +96,7 @@ async fn ask(
 /// Without an output, a Docker engine keeps the image as `docker build` would; another
 /// daemon keeps the cache alone, which is worth a warning.
 fn default_output(request: &mut BuildRequest, builder: &Builder) -> Option<String> {
-    if !request.outputs.is_empty() {
+    if !request.outputs.is_empty() || request.call.is_some() {
         return None;
     }
     if builder

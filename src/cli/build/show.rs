@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::plan::BuildPlan;
+use crate::request::{BuildRequest, Dockerfile};
 use crate::unit::MergeStep;
+
+use super::super::app::App;
+use super::args::BuildArgs;
 
 /// The plan as JSON; the form is documented in README.
 #[derive(Debug, Serialize)]
@@ -64,6 +68,19 @@ pub(super) fn json(builder: &str, plan: &BuildPlan) -> serde_json::Result<String
         warnings: &plan.warnings,
     };
     Ok(serde_json::to_string_pretty(&plan)? + "\n")
+}
+
+/// The Dockerfile's path as the user sees it below the working directory; `None` if it is
+/// elsewhere, or came on stdin.
+pub(super) fn dockerfile(request: &BuildRequest, args: &BuildArgs, app: &App) -> Option<String> {
+    if args.context == "-" || args.file.as_deref() == Some("-") {
+        return None;
+    }
+    let Dockerfile::Local { dir, name } = &request.dockerfile else {
+        return None;
+    };
+    let path = dir.join(name);
+    Some(path.strip_prefix(&app.cwd).ok()?.display().to_string())
 }
 
 /// What a merge step leaves behind, as a phrase.

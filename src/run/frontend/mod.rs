@@ -4,6 +4,7 @@
 //! [`context`]'s part.
 
 mod context;
+mod question;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -100,7 +101,9 @@ pub(super) fn frontend(
         Some(Network::Host) => set("force-network-mode", "host".to_owned()),
         Some(Network::None) => set("force-network-mode", "none".to_owned()),
     }
-    Ok(choose(attrs))
+    let mut frontend = choose(attrs);
+    question::set(request, &mut frontend);
+    Ok(frontend)
 }
 
 /// The built-in frontend, or the image that `BUILDKIT_SYNTAX` names: old daemons know that

@@ -7,17 +7,7 @@ use clap::Args;
 #[derive(Debug, Clone, Default, Args)]
 pub struct MissingArgs {
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    provenance: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    sbom: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     load: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    check: Option<String>,
-    #[arg(long, hide = true)]
-    call: Option<String>,
-    #[arg(long, hide = true)]
-    attest: Vec<String>,
     #[arg(long, hide = true)]
     ssh: Vec<String>,
     #[arg(long, hide = true)]
@@ -36,15 +26,7 @@ impl MissingArgs {
                 .is_some_and(|text| crate::attrs::parse_bool(text) != Some(false))
         };
         [
-            (wants(&self.provenance), "--provenance"),
-            (wants(&self.sbom), "--sbom"),
             (wants(&self.load), "--load"),
-            (wants(&self.check), "--check"),
-            (
-                self.call.as_deref().is_some_and(|call| call != "build"),
-                "--call",
-            ),
-            (!self.attest.is_empty(), "--attest"),
             (!self.ssh.is_empty(), "--ssh"),
             (!self.cache_from.is_empty(), "--cache-from"),
             (!self.cache_to.is_empty(), "--cache-to"),

@@ -3,6 +3,8 @@
 //! Spelling and meaning are those of `docker buildx build`. Nothing is resolved here: that
 //! is `resolve`'s work.
 
+mod attest;
+mod call;
 mod ignored;
 mod missing;
 
@@ -12,6 +14,8 @@ use clap::Args;
 
 use crate::request::DEFAULT_RETRIES;
 
+pub(super) use attest::AttestArgs;
+pub(super) use call::CallArgs;
 pub(super) use ignored::IgnoredArgs;
 pub(super) use missing::MissingArgs;
 
@@ -159,6 +163,13 @@ pub struct BuildArgs {
     )]
     pub annotation: Vec<String>,
 
+    /// What is stated about the image
+    #[command(flatten)]
+    pub attest: AttestArgs,
+    /// What is asked in place of a build
+    #[command(flatten)]
+    pub call: CallArgs,
+
     /// What buildx accepts and ignores
     #[command(flatten)]
     pub ignored: IgnoredArgs,
@@ -216,18 +227,12 @@ mod tests {
 
     #[test]
     fn what_buildx_ignores_is_named_and_what_is_missing_refused_by_name() {
-        let args = parse("--rm --squash=true --memory 1g --security-opt a --provenance=false");
+        let args = parse("--rm --squash=true --memory 1g --security-opt a --load=false");
         assert_eq!(
             args.ignored.given(),
             ["--squash", "--rm", "--security-opt", "--memory"]
         );
         assert_eq!(args.missing.asked(), None);
-        assert_eq!(parse("--sbom").missing.asked(), Some("--sbom"));
-        assert_eq!(
-            parse("--provenance=mode=max").missing.asked(),
-            Some("--provenance")
-        );
         assert_eq!(parse("--ssh default").missing.asked(), Some("--ssh"));
-        assert_eq!(parse("--call build").missing.asked(), None);
     }
 }

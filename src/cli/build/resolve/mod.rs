@@ -48,6 +48,8 @@ pub(super) fn resolve(
         tags: outputs::tags(args)?,
         outputs,
         frontend: frontend::frontend(args, around)?,
+        attestations: args.attest.resolve()?,
+        call: args.call.resolve()?,
         entitlements: entitlements(args)?,
         secrets: secrets(args)?,
         context_key: args.context_key.clone(),
