@@ -4,6 +4,7 @@
 //! index of several. Configs and manifests are only read, with `oci-spec`. Only [`layout`]
 //! touches the disk.
 
+pub mod attestation;
 mod index;
 pub mod layout;
 pub mod media_type;

@@ -167,6 +167,9 @@ async fn deliver_step(
             let report = |step| drop(around.events.send(Event::Client(step)));
             let pushed = pushed(units)?;
             let published = publish(&around.registries, &publication, &pushed, &report).await?;
+            for warning in &published.warnings {
+                drop(around.events.send(Event::Warning(warning.clone())));
+            }
             Ok(Delivered::Published(Box::new(published)))
         }
     }

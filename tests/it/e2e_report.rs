@@ -104,7 +104,9 @@ fn the_metadata_lists_warnings_when_asked_to(target: &Target) {
     sandbox.run(&line).exits(0);
     let key = "buildx.build.warnings";
     assert_eq!(sandbox.json("meta.json").get(key), None);
-    let asked = sandbox.mbuild(&line).env("BUILDX_METADATA_WARNINGS", "true");
+    let asked = sandbox
+        .mbuild(&line)
+        .env("BUILDX_METADATA_WARNINGS", "true");
     asked.run().exits(0);
     let metadata = sandbox.json("meta.json");
     let warnings = metadata[key].as_array().unwrap();

@@ -7,6 +7,7 @@
 //! pulled already).
 
 mod error;
+mod naming;
 mod pushed;
 mod root;
 mod targets;
@@ -48,6 +49,8 @@ pub struct Published {
     pub entries: Vec<Descriptor>,
     /// The repositories that hold it, without tags: `registry.example/app`.
     pub repositories: Vec<String>,
+    /// What is not quite as it should be.
+    pub warnings: Vec<String>,
     /// The names that point to it now.
     pub moved: Vec<ImageRef>,
     /// The names that could not be moved, and why.
@@ -73,8 +76,24 @@ pub async fn publish(
         root::locate(&targets, units).await
     })
     .await?;
-    let root = root::decide(publication, found)?;
-    place(&targets, publication.tags, root, report).await
+    let named = match found.iter().any(root::Found::is_attested) {
+        false => naming::Named {
+            found,
+            warnings: Vec::new(),
+        },
+        true => {
+            let names = naming::names(publication);
+            let name = "naming the image in its attestations";
+            let work = naming::name_attestations(&targets, found, &names);
+            step(report, name, work).await?
+        }
+    };
+    let root = root::decide(publication, named.found)?;
+    let published = place(&targets, publication.tags, root, report).await?;
+    Ok(Published {
+        warnings: named.warnings,
+        ..published
+    })
 }
 
 /// Publishes a root whose parts are in every repository already: by digest everywhere, then
@@ -110,6 +129,7 @@ async fn place(
         root: root.manifest.descriptor(),
         entries: root.entries,
         repositories: targets.iter().map(|(name, _)| name.clone()).collect(),
+        warnings: Vec::new(),
         moved: Vec::new(),
         unmoved: Vec::new(),
     };

@@ -15,8 +15,24 @@ const CONFIG_LIMIT: usize = 4 << 20;
 
 /// A unit's result as it is in the registry.
 pub(super) struct Found {
-    child: Child,
+    pub(super) child: Child,
+    /// As the unit pushed it.
     manifest: Manifest,
+    /// Whether the child is something else by now.
+    pub(super) changed: bool,
+}
+
+impl Found {
+    /// Whether it is an index with attestations.
+    pub(super) fn is_attested(&self) -> bool {
+        match &self.child.root {
+            Top::Index(index) => index
+                .manifests
+                .iter()
+                .any(|entry| entry.attests().is_some()),
+            Top::Manifest(_) => false,
+        }
+    }
 }
 
 /// Looks up what every unit pushed in every repository; copies it to where it is missing.
@@ -60,7 +76,11 @@ async fn locate_one(
         }
     };
     try_join_all(targets.iter().map(bring)).await?;
-    Ok(Found { child, manifest })
+    Ok(Found {
+        child,
+        manifest,
+        changed: false,
+    })
 }
 
 async fn read_child(
@@ -122,7 +142,14 @@ pub(super) fn decide(
     found: Vec<Found>,
 ) -> Result<Root, PublishError> {
     let wanted = publication.index_annotations;
-    if let [Found { child, manifest }] = found.as_slice() {
+    if let [
+        Found {
+            child,
+            manifest,
+            changed: false,
+        },
+    ] = found.as_slice()
+    {
         let annotated = annotate(child.clone(), publication.descriptor_annotations);
         let entries = match (&child.root, annotated.root) {
             (Top::Manifest(_), Top::Manifest(entry)) if wanted.is_empty() => Some(vec![entry]),
@@ -191,6 +218,7 @@ mod tests {
                 root: Top::Manifest(descriptor),
             },
             manifest,
+            changed: false,
         }
     }
 
@@ -234,6 +262,7 @@ mod tests {
                 root: Top::Index(index),
             },
             manifest,
+            changed: false,
         };
         let root = decide(&publication(&BTreeMap::new(), &[]), vec![only]).unwrap();
         assert_eq!(root.manifest.bytes, text);
