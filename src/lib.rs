@@ -25,5 +25,6 @@ pub mod registry;
 pub mod request;
 pub mod retry;
 pub mod run;
+pub mod ssh;
 pub mod tree;
 pub mod unit;

@@ -20,6 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("unit", &["event", "platform", "reference"]),
     ("config", &["platform"]),
     ("retry", &[]),
+    ("ssh", &[]),
     ("credentials", &[]),
     ("ignore", &[]),
     ("tree", &["ignore"]),
@@ -46,6 +47,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "ignore",
             "platform",
             "receive",
+            "ssh",
             "tree",
         ],
     ),
@@ -132,6 +134,7 @@ const PURE: &[&str] = &[
     "platform",
     "reference",
     "request",
+    "ssh",
     "unit",
 ];
 const IMPURE: &[&str] = &[

@@ -17,6 +17,7 @@ mod read;
 mod secrets;
 mod send;
 mod serve;
+mod ssh;
 mod status;
 mod tokens;
 mod upload;
@@ -28,6 +29,7 @@ pub use filesend::{FileSinks, Sink};
 pub use id::{IdError, random_id};
 pub use secrets::{SECRET_LIMIT, SecretSource};
 pub use serve::SessionEnd;
+pub use ssh::{SshAgent, SshWarnings};
 pub use tokens::{Token, TokenFetcher, TokenRequest, TokenSource};
 
 use super::pipe::SessionOpen;
