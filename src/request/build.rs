@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AttestSpec, CallSpec, Entitlement, HostEntry, OutputSpec, SecretSpec, Ulimit};
+use super::{
+    AttestSpec, CallSpec, Entitlement, HostEntry, OutputSpec, SecretSpec, SshSpec, Ulimit,
+};
 use crate::platform::Platform;
 use crate::reference::ImageRef;
 
@@ -34,6 +36,8 @@ pub struct BuildRequest {
     pub entitlements: BTreeSet<Entitlement>,
     /// Secrets that steps may ask for.
     pub secrets: Vec<SecretSpec>,
+    /// SSH agents and keys that steps may use; no two have one id.
+    pub ssh: Vec<SshSpec>,
     /// The key under which daemons keep the context between builds; `None` means one
     /// that only this user's machine knows.
     pub context_key: Option<String>,
@@ -61,6 +65,7 @@ impl BuildRequest {
             call: None,
             entitlements: BTreeSet::new(),
             secrets: Vec::new(),
+            ssh: Vec::new(),
             context_key: None,
             allow_emulation: false,
             keep_going: false,

@@ -26,7 +26,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::{Answer, Builder};
-use crate::buildkit::session::{SecretSource, TokenSource};
+use crate::buildkit::session::{SecretSource, SshAgent, TokenSource};
 use crate::credentials::Credentials;
 use crate::event::Event;
 use crate::merge::registry::check_push;
@@ -54,8 +54,8 @@ pub struct Surroundings {
     pub registries: Arc<Registries>,
     /// Hosts whose certificates the daemons need not check either.
     pub insecure_registries: Vec<String>,
-    /// The secrets that steps may ask for, by id.
-    pub secrets: BTreeMap<String, SecretSource>,
+    /// What steps may ask this machine for.
+    pub lent: Lent,
     /// The key under which daemons keep the context.
     pub shared_key: String,
     /// The key by which a project meets the same one of a node's daemons.
@@ -66,6 +66,15 @@ pub struct Surroundings {
     pub events: UnboundedSender<Event>,
     /// Cancelled when the user wants to stop.
     pub interrupt: CancellationToken,
+}
+
+/// What steps may ask this machine for, each by its id.
+#[derive(Clone, Debug, Default)]
+pub struct Lent {
+    /// Secrets.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// SSH agents and keys.
+    pub ssh: BTreeMap<String, SshAgent>,
 }
 
 /// Builds everything that the plan says and delivers it.

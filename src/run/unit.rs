@@ -13,11 +13,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::buildkit::session::{Services, random_id};
+use crate::buildkit::session::{Services, SshWarnings, random_id};
 use crate::buildkit::{Connection, SolveSpec};
 use crate::event::{Event, UnitId};
 use crate::unit::{BuildUnit, UnitOutput};
 
+use super::Surroundings;
 use super::daemon::Daemon;
 use super::error::{PrepareError, UnitError};
 use super::lower::{self, Names};
@@ -165,10 +166,16 @@ fn services(
     let around = job.around;
     let services = Services::new()
         .auth(Arc::clone(&around.credentials), around.tokens.clone())
-        .secrets(around.secrets.clone());
+        .secrets(around.lent.secrets.clone())
+        .ssh(around.lent.ssh.clone(), ssh_warnings(around));
     // Also where a shared session has the context: a frontend older than 0.16 asks here.
     let services = job.inputs.serve(services, &daemon.sent)?;
     Ok(job.stages.serve(services, unit, received))
+}
+
+fn ssh_warnings(around: &Surroundings) -> SshWarnings {
+    let events = around.events.clone();
+    SshWarnings::new(move |text| drop(events.send(Event::Warning(text))))
 }
 
 /// Tells how many bytes have moved since it was told last.

@@ -15,7 +15,9 @@ mod place;
 mod resolve;
 mod secrets;
 mod show;
+mod small_file;
 mod source;
+mod ssh;
 mod stdin;
 mod surroundings;
 
@@ -25,6 +27,8 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::config::Settings;
 use crate::progress::{Colors, Display, LOG_LINES, Mode, choose, renderer};
+use crate::request::BuildRequest;
+use crate::run::Lent;
 
 use super::app::App;
 use super::error::{CliError, CommandResult};
@@ -57,7 +61,10 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
             allow_emulation: settings.allow_emulation == Some(true),
         },
     )?;
-    let secrets = secrets::resolve(&request.secrets, app)?;
+    let lent = tokio::select! {
+        lent = lend(&request, app) => lent?,
+        () = interrupt.cancelled() => return stopped(app),
+    };
     let affinity = affinity::key(&request);
     let placed = tokio::select! {
         placed = place::place(&mut request, settings, app, &affinity) => placed?,
@@ -88,7 +95,7 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     app.notes.attach(&events);
     let surroundings = around.for_run(
         (placed.builder, placed.open),
-        secrets,
+        lent,
         affinity,
         &request,
         events,
@@ -101,6 +108,14 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         Some(call) => finish::finish_call(executed, (&call, dockerfile.as_deref()), args, app),
         None => finish::finish(executed, &builder, args, display.mode, app),
     }
+}
+
+/// Finds what steps may ask this machine for; what is not there stops the build here.
+async fn lend(request: &BuildRequest, app: &App) -> Result<Lent, CliError> {
+    Ok(Lent {
+        secrets: secrets::resolve(&request.secrets, app).await?,
+        ssh: ssh::resolve(&request.ssh, app).await?,
+    })
 }
 
 /// Ends a build that was interrupted before it began.

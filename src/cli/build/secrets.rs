@@ -1,7 +1,7 @@
 //! Finds where each secret's bytes are: a file that is there, or a variable that is set.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::buildkit::session::{SECRET_LIMIT, SecretSource as Bytes};
@@ -9,93 +9,100 @@ use crate::request::{SecretSource, SecretSpec};
 
 use super::super::app::App;
 use super::super::error::CliError;
+use super::small_file;
 
 /// Resolves every secret; one that is nowhere, or too large, is an error before the build.
-pub(super) fn resolve(
+pub(super) async fn resolve(
     secrets: &[SecretSpec],
     app: &App,
 ) -> Result<BTreeMap<String, Bytes>, CliError> {
-    secrets
-        .iter()
-        .map(|secret| Ok((secret.id.clone(), source(secret, app)?)))
-        .collect()
-}
-
-fn source(secret: &SecretSpec, app: &App) -> Result<Bytes, CliError> {
-    let id = &secret.id;
-    match secret.source() {
-        SecretSource::Env(name) => variable(&name, app).ok_or_else(|| {
-            CliError::usage(format!("--secret id={id}: the variable {name} is not set"))
-        }),
-        SecretSource::File(path) => file(id, app.path(&path)),
-        SecretSource::Either(name) => match variable(&name, app) {
-            Some(value) => Ok(value),
-            None => file(id, app.path(&PathBuf::from(&name))).map_err(|error| {
-                error.hint(format!(
-                    "name its source: --secret id={id},src=FILE or ,env=VARIABLE"
-                ))
-            }),
-        },
+    let mut found = BTreeMap::new();
+    for secret in secrets {
+        found.insert(secret.id.clone(), source(secret, app).await?);
     }
+    Ok(found)
 }
 
-fn variable(name: &str, app: &App) -> Option<Bytes> {
-    app.env
-        .get(name)
-        .map(|value| Bytes::Value(value.clone().into()))
-}
-
-fn file(id: &str, path: PathBuf) -> Result<Bytes, CliError> {
-    let unreadable = |source| {
-        CliError::usage(Unreadable {
-            id: id.to_owned(),
-            path: path.clone(),
+async fn source(secret: &SecretSpec, app: &App) -> Result<Bytes, CliError> {
+    let id = &secret.id;
+    let failed = |source| {
+        CliError::usage(Unusable {
+            id: id.clone(),
             source,
         })
     };
+    let found = match secret.source() {
+        SecretSource::Env(name) => {
+            variable(&name, app).unwrap_or_else(|| Err(Why::Unset(name.clone())))
+        }
+        SecretSource::File(path) => file(app.path(&path)).await,
+        SecretSource::Either(name) => match variable(&name, app) {
+            Some(found) => found,
+            None => {
+                let found = file(app.path(Path::new(&name))).await;
+                return found.map_err(|why| {
+                    failed(why).hint(format!(
+                        "name its source: --secret id={id},src=FILE or ,env=VARIABLE"
+                    ))
+                });
+            }
+        },
+    };
+    found.map_err(failed)
+}
+
+/// The bytes of a variable; `None` if it is not set.
+fn variable(name: &str, app: &App) -> Option<Result<Bytes, Why>> {
+    let value = app.env.get(name)?;
+    Some(match value.len() {
+        ..=SECRET_LIMIT => Ok(Bytes::Value(value.clone().into())),
+        size => Err(Why::Large(
+            format!("the variable {name}"),
+            Some(size as u64),
+        )),
+    })
+}
+
+async fn file(path: PathBuf) -> Result<Bytes, Why> {
+    let unreadable = |source| Why::Unreadable(path.clone(), source);
+    let large = |size| Why::Large(path.display().to_string(), size);
     let found = std::fs::metadata(&path).map_err(unreadable)?;
     if found.is_dir() {
-        return Err(unreadable_directory(id, &path));
+        return Err(Why::Directory(path));
     }
     if found.len() > SECRET_LIMIT as u64 {
-        return Err(CliError::usage(format!(
-            "--secret id={id}: {} holds {} bytes, and a secret may have {SECRET_LIMIT}",
-            path.display(),
-            found.len()
-        )));
+        return Err(large(Some(found.len())));
     }
-    if !found.is_file() {
-        return pipe(id, &path).map_err(unreadable);
+    if found.is_file() {
+        // So that a file without permission is told now, and not by a step.
+        std::fs::File::open(&path).map_err(unreadable)?;
+        return Ok(Bytes::File(path));
     }
-    Ok(Bytes::File(path))
+    // A pipe, such as a shell's `<(command)`, can be read only once, and every node asks.
+    let bytes = small_file::read(&path, SECRET_LIMIT).await;
+    match bytes.map_err(unreadable)? {
+        Some(bytes) => Ok(Bytes::Value(bytes.into())),
+        None => Err(large(None)),
+    }
 }
 
-/// A pipe, such as a shell's `<(command)`, can be read only once, and every node asks.
-fn pipe(id: &str, path: &Path) -> std::io::Result<Bytes> {
-    let mut bytes = Vec::new();
-    let limit = SECRET_LIMIT as u64 + 1;
-    std::fs::File::open(path)?
-        .take(limit)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() > SECRET_LIMIT {
-        let problem = format!("--secret id={id}: a secret may have {SECRET_LIMIT} bytes");
-        return Err(std::io::Error::other(problem));
-    }
-    Ok(Bytes::Value(bytes.into()))
-}
-
-fn unreadable_directory(id: &str, path: &Path) -> CliError {
-    CliError::usage(format!(
-        "--secret id={id}: {} is a directory",
-        path.display()
-    ))
-}
-
-/// A secret's file that cannot be used.
+/// A secret that cannot be given.
 #[derive(Debug, thiserror::Error)]
-#[error("--secret id={id}: cannot read {}", path.display())]
-struct Unreadable {
+#[error("--secret id={id}")]
+struct Unusable {
     id: String,
-    path: PathBuf,
-    source: std::io::Error,
+    source: Why,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Why {
+    #[error("the variable {0} is not set")]
+    Unset(String),
+    #[error("{} is a directory", .0.display())]
+    Directory(PathBuf),
+    #[error("cannot read {}", .0.display())]
+    Unreadable(PathBuf, #[source] io::Error),
+    #[error("{0} holds {size}, and a secret may have {SECRET_LIMIT} bytes",
+        size = .1.map_or_else(|| "more".to_owned(), |size| format!("{size} bytes")))]
+    Large(String, Option<u64>),
 }

@@ -10,14 +10,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::{Answer, Builder};
-use crate::buildkit::session::{SecretSource, TokenSeeds, TokenSource, random_id};
+use crate::buildkit::session::{TokenSeeds, TokenSource, random_id};
 use crate::causes::causes;
 use crate::config::Settings;
 use crate::credentials::{CredentialEnv, Credentials, ProxySettings};
 use crate::event::Event;
 use crate::registry::{Registries, RegistrySettings};
 use crate::request::{BuildContext, BuildRequest};
-use crate::run::{self, RegistryTokens};
+use crate::run::{self, Lent, RegistryTokens};
 
 use super::super::app::App;
 
@@ -74,7 +74,7 @@ impl<'a> Prepared<'a> {
     pub(super) fn for_run(
         self,
         (builder, open): (Builder, BTreeMap<String, Answer>),
-        secrets: BTreeMap<String, SecretSource>,
+        lent: Lent,
         affinity: String,
         request: &BuildRequest,
         events: UnboundedSender<Event>,
@@ -89,7 +89,7 @@ impl<'a> Prepared<'a> {
             tokens: Some(TokenSource { fetcher, seeds }),
             registries: self.registries,
             insecure_registries: self.insecure_registries,
-            secrets,
+            lent,
             shared_key: shared_key(request, &self.app.state_dir()),
             affinity,
             temp: self

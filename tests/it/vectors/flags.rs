@@ -49,7 +49,7 @@ fn parse(flag: &str, args: &[String]) -> Result<Value, FlagError> {
             Ok(SecretSpec::parse(arg)?.iter().map(secret).collect())
         }),
         "ssh" => list(args, |arg| {
-            Ok(SshSpec::parse(arg).iter().map(ssh).collect())
+            Ok(SshSpec::parse(arg)?.iter().map(ssh).collect())
         }),
         "attest" => list(args, |arg| Ok(vec![attestation(&AttestSpec::parse(arg)?)])),
         "annotation" => {

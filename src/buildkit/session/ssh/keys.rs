@@ -2,9 +2,7 @@
 
 use crate::ssh::{PrivateKey, Reader, put_string};
 
-use super::message::{
-    FAILURE, IDENTITIES_ANSWER, REQUEST_IDENTITIES, SIGN_REQUEST, SIGN_RESPONSE,
-};
+use super::message::{FAILURE, IDENTITIES_ANSWER, REQUEST_IDENTITIES, SIGN_REQUEST, SIGN_RESPONSE};
 
 /// Answers one message.
 pub(super) fn answer(keys: &[PrivateKey], message: &[u8]) -> Vec<u8> {

@@ -109,7 +109,10 @@ impl ssh_server::Ssh for Ssh {
         let agent = self.agent(&id)?;
         let said = from_step(request.into_inner());
         let answers: BoxStream<BytesMessage> = match agent {
-            SshAgent::Keys(keys) => Box::pin(proxy::answers(said, Upstream::Keys(keys.clone()))),
+            SshAgent::Keys(keys) => {
+                let keys: Upstream = Upstream::Keys(Arc::clone(keys));
+                Box::pin(proxy::answers(said, keys))
+            }
             SshAgent::Socket(path) => {
                 let socket = self.connect(&id, path).await?;
                 Box::pin(proxy::answers(said, Upstream::Socket(socket)))
@@ -148,9 +151,7 @@ impl Ssh {
 /// The first id that the metadata has.
 fn agent_id(metadata: &MetadataMap) -> String {
     let id = metadata.get(ID).and_then(|id| id.to_str().ok());
-    id.filter(|id| !id.is_empty())
-        .unwrap_or(DEFAULT)
-        .to_owned()
+    id.filter(|id| !id.is_empty()).unwrap_or(DEFAULT).to_owned()
 }
 
 /// What the step writes, as bytes.

@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(heard, [Err(tonic::Code::InvalidArgument)]);
         let mut passed = Vec::new();
         far.read_to_end(&mut passed).await.unwrap();
-        assert_eq!(passed, []);
+        assert!(passed.is_empty());
     }
 
     #[tokio::test]

@@ -9,8 +9,6 @@ pub struct MissingArgs {
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     load: Option<String>,
     #[arg(long, hide = true)]
-    ssh: Vec<String>,
-    #[arg(long, hide = true)]
     cache_from: Vec<String>,
     #[arg(long, hide = true)]
     cache_to: Vec<String>,
@@ -27,7 +25,6 @@ impl MissingArgs {
         };
         [
             (wants(&self.load), "--load"),
-            (!self.ssh.is_empty(), "--ssh"),
             (!self.cache_from.is_empty(), "--cache-from"),
             (!self.cache_to.is_empty(), "--cache-to"),
             (!self.build_context.is_empty(), "--build-context"),

@@ -13,7 +13,9 @@ use jiff::SignedDuration;
 
 use crate::credentials::ProxySettings;
 use crate::platform::Platform;
-use crate::request::{BuildRequest, DEFAULT_WAIT, Entitlement, SecretSpec, parse_platforms};
+use crate::request::{
+    BuildRequest, DEFAULT_WAIT, Entitlement, SecretSpec, SshSpec, parse_platforms,
+};
 
 use super::super::app::App;
 use super::super::error::CliError;
@@ -52,6 +54,7 @@ pub(super) fn resolve(
         call: args.call.resolve()?,
         entitlements: entitlements(args)?,
         secrets: secrets(args)?,
+        ssh: ssh(args)?,
         context_key: args.context_key.clone(),
         allow_emulation: args.allow_emulation
             || around.allow_emulation
@@ -133,6 +136,18 @@ fn secrets(args: &BuildArgs) -> Result<Vec<SecretSpec>, CliError> {
         secrets.push(secret);
     }
     Ok(secrets)
+}
+
+fn ssh(args: &BuildArgs) -> Result<Vec<SshSpec>, CliError> {
+    let mut agents: Vec<SshSpec> = Vec::new();
+    for agent in each(&args.ssh, SshSpec::parse)?.into_iter().flatten() {
+        if agents.iter().any(|other| other.id() == agent.id()) {
+            let problem = format!("--ssh: `{}` is given twice", agent.id());
+            return Err(CliError::usage(problem));
+        }
+        agents.push(agent);
+    }
+    Ok(agents)
 }
 
 /// A flag's value that cannot be read.
