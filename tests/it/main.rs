@@ -25,6 +25,7 @@ mod e2e_report;
 mod e2e_secrets;
 mod e2e_session;
 mod e2e_solve;
+mod e2e_ssh;
 mod e2e_stdin;
 mod e2e_terminal;
 mod e2e_transport;

@@ -15,6 +15,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Reads a file or a pipe to its end; `None` if it is larger than `limit` bytes, of which no
 /// more than one is read.
 pub(super) async fn read(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    read_within(LIMIT, path, limit).await
+}
+
+async fn read_within(time: Duration, path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
     let owned = path.to_owned();
     let reading = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
@@ -22,10 +26,10 @@ pub(super) async fn read(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>
         file.read_to_end(&mut bytes)?;
         Ok(bytes)
     });
-    let bytes = match timeout(LIMIT, reading).await {
+    let bytes = match timeout(time, reading).await {
         Ok(read) => read.map_err(io::Error::other).flatten()?,
         Err(_) => {
-            let problem = format!("no end of it in {} s", LIMIT.as_secs());
+            let problem = format!("no end of it in {} s", time.as_secs());
             return Err(io::Error::new(io::ErrorKind::TimedOut, problem));
         }
     };
@@ -48,13 +52,14 @@ mod tests {
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_pipe_that_nobody_writes_to_is_given_up() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pipe");
         let mode = rustix::fs::Mode::RWXU;
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-        let error = read(&path, 3).await.unwrap_err();
+        let time = Duration::from_millis(20);
+        let error = read_within(time, &path, 3).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         // Lets the thread that reads it end.
         drop(File::options().write(true).open(&path).unwrap());

@@ -18,5 +18,6 @@ pub(crate) mod rawjson;
 pub(crate) mod real;
 pub(crate) mod sandbox;
 pub(crate) mod session_caller;
+pub(crate) mod ssh_agent;
 pub(crate) mod target;
 pub(crate) mod turn;
