@@ -138,6 +138,30 @@ async fn ls_waits_for_nobody_longer_than_the_limit() {
     assert!(ran.stdout.contains("Name:             frozen"), "{ran:?}");
 }
 
+/// buildx takes back a failed append by copying the nodes into lists without room: their platforms,
+/// flags and files are gone afterwards.
+#[tokio::test]
+async fn an_append_that_fails_leaves_the_other_nodes_as_they_were() {
+    let user = User::new();
+    let create = "builder create --name farm --platform linux/amd64 --node first";
+    let ran = user.run(&format!("{create} tcp://127.0.0.1:1")).await;
+    assert_eq!(ran.code, DONE, "{ran:?}");
+    let definition = user.path(".local/state/mbuild/builders/farm.toml");
+    let before = std::fs::read_to_string(&definition).unwrap();
+    assert!(before.contains("linux/amd64"), "{before}");
+    for wrong in [
+        "--node second floppy://b",
+        "--node second --driver-opt nonsense=1 tcp://127.0.0.1:2",
+        "--node second --platform linux/ tcp://127.0.0.1:2",
+    ] {
+        let ran = user
+            .run(&format!("builder create --name farm --append {wrong}"))
+            .await;
+        assert_ne!(ran.code, DONE, "{wrong}: {ran:?}");
+        assert_eq!(std::fs::read_to_string(&definition).unwrap(), before);
+    }
+}
+
 #[tokio::test]
 async fn the_json_of_ls_names_every_node() {
     let alive = FakeBuildkitd::start(Script::default());

@@ -64,6 +64,7 @@ fn a_directory_alone_is_a_local_output(target: &Target) {
     assert_eq!(sandbox.read("split/linux_arm64/arch"), "arm64\n");
 }
 
+/// With buildx whoever finishes last deletes the other platform's directory.
 fn deleting_twice_leaves_what_is_not_ours(target: &Target) {
     let sandbox = sandbox(target, "1");
     let line = format!("{BOTH} -o type=local,dest=out,mode=delete ctx");
@@ -87,6 +88,7 @@ fn deleting_twice_leaves_what_is_not_ours(target: &Target) {
     assert_same(&listing(&sandbox.path("out/linux_arm64")), &before);
 }
 
+/// With buildx one platform's files silently replace the other's.
 fn platforms_that_share_a_directory_may_not_differ(target: &Target) {
     let sandbox = sandbox(target, "1");
     sandbox.write("out/arch", "before");

@@ -97,7 +97,8 @@ fn one_platform_is_a_plain_manifest(target: &Target) {
     assert_eq!(hub.manifest("b").digest, manifest.digest);
 }
 
-/// buildx leaves an index of one platform under the names of all outputs but one.
+/// buildx pushes by digest for the first output only: under the other's name every node moves the tag
+/// in its turn, and the last platform stays.
 fn several_pushing_outputs_all_get_the_whole_index(target: &Target) {
     let sandbox = sandbox(target);
     let (one, two) = (target.repository("out-one"), target.repository("out-two"));

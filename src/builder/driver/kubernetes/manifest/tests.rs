@@ -183,6 +183,7 @@ fn everything_is_under_the_pools_own_name() {
     assert_eq!(pod["containers"][0]["name"], "buildkitd");
 }
 
+/// buildx takes the rootless image as soon as the key is there, whatever its value.
 #[test]
 fn rootless_false_is_not_rootless() {
     assert_eq!(daemon(&["rootless=false"]), daemon(&[]));
@@ -198,6 +199,7 @@ fn rootless_false_is_not_rootless() {
     );
 }
 
+/// buildx writes `requests.ephemeral-storage` into the limits.
 #[test]
 fn requests_are_requests_and_limits_are_limits() {
     let resources = daemon(&[
@@ -215,6 +217,8 @@ fn requests_are_requests_and_limits_are_limits() {
     );
 }
 
+/// buildx loses the configuration where there is a claim, and a rootless daemon of its looks for it
+/// elsewhere.
 #[test]
 fn a_configuration_is_found_by_every_daemon() {
     let with = |words: &[&str]| {
