@@ -81,6 +81,13 @@ impl SolveError {
                     .to_owned(),
             );
         }
+        if self.message.contains(DEFAULT_SCANNER) {
+            return Some(
+                "without a generator, the daemon takes its own SBOM scanner from Docker Hub; give \
+                 one that it reaches: --sbom=generator=IMAGE"
+                    .to_owned(),
+            );
+        }
         Some(match self.details.missing.as_ref()? {
             Missing::Capability(name) => format!(
                 "the Dockerfile frontend lacks `{name}`; a newer one is chosen with `# syntax=`"
@@ -96,6 +103,9 @@ impl SolveError {
 
 /// What a Docker engine with the classic store says to the exporter that pushes.
 const NO_IMAGE_EXPORTER: &str = r#"exporter "image" could not be found"#;
+
+/// The image that BuildKit makes SBOMs with unless it is told another one.
+const DEFAULT_SCANNER: &str = "docker/buildkit-syft-scanner";
 
 impl std::fmt::Display for SolveError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -219,6 +229,14 @@ mod tests {
         let error = SolveError::from_status("e", &Status::unknown(NO_IMAGE_EXPORTER));
         assert_eq!(error.kind, SolveErrorKind::Refused);
         assert!(error.hint().unwrap().contains("containerd image store"));
+    }
+
+    #[test]
+    fn a_scanner_that_cannot_be_pulled_is_explained() {
+        let message = "failed to resolve source metadata for \
+                       docker.io/docker/buildkit-syft-scanner:stable-1: no route to host";
+        let error = SolveError::from_status("e", &Status::unknown(message));
+        assert!(error.hint().unwrap().contains("--sbom=generator=IMAGE"));
     }
 
     #[test]

@@ -57,6 +57,9 @@ impl Daemon {
                 .as_deref()
                 .unwrap_or("of unknown version"),
         );
+        if !job.request.attestations.is_empty() {
+            check_statements(&connection)?;
+        }
         for unit in units {
             check(&connection, unit)?;
         }
@@ -97,6 +100,20 @@ impl Daemon {
             session.close().await;
         }
     }
+}
+
+/// Refuses statements about images where the engine's own store has no place for them.
+fn check_statements(connection: &Connection) -> Result<(), UnitError> {
+    let info = connection.info();
+    if info.is_docker() && !info.containerd_store() {
+        return Err(UnitError::Lacks {
+            endpoint: connection.endpoint().to_owned(),
+            lack: "is a Docker engine without the containerd image store, which supports neither \
+                   --provenance nor --sbom"
+                .to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// What a node is asked for; who waits for it is told in every unit's name.

@@ -43,6 +43,9 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     if let Some(flag) = args.missing.asked() {
         return Err(CliError::usage(format!("{flag} is not supported yet")));
     }
+    // Before stdin is read, or a word that such a flag has taken is missed as the context.
+    args.attest.resolve()?;
+    args.call.resolve()?;
     let display = display(args, settings, app)?;
     files::check(args, app)?;
     let around = surroundings::Prepared::new(settings, app);

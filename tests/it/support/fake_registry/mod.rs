@@ -228,6 +228,10 @@ impl FakeRegistry {
             .map_or(0, |repo| repo.manifests.len())
     }
 
+    pub(crate) fn blob(&self, repo: &str, digest: &str) -> Bytes {
+        self.state().repos[repo].blobs[digest].clone()
+    }
+
     pub(crate) fn has_blob(&self, repo: &str, digest: Digest) -> bool {
         let state = self.state();
         state
