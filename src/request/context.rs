@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use crate::attrs::FlagError;
 use crate::reference::ImageRef;
 
+use super::remote::is_remote;
+
 const FLAG: &str = "--build-context";
 
 /// One additional context that a Dockerfile may use by name.
@@ -78,29 +80,6 @@ impl ContextSource {
             Self::Directory(PathBuf::from(text))
         }
     }
-}
-
-/// Says whether a word names a Git repository or a file on the web.
-///
-/// `github.com/…` counts as such; so does `user@host:path`, unless a slash comes before the
-/// colon. A directory of such a name is written with `./` before it.
-pub fn is_remote(text: &str) -> bool {
-    let schemes = ["http://", "https://", "git://", "ssh://", "github.com/"];
-    schemes.iter().any(|scheme| text.starts_with(scheme)) || is_scp_like(text)
-}
-
-fn is_scp_like(text: &str) -> bool {
-    let Some((user, rest)) = text.split_once('@') else {
-        return false;
-    };
-    let Some((host, _)) = rest.split_once(':') else {
-        return false;
-    };
-    let is_word = |text: &str, more: &[u8]| {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || more.contains(&b);
-        !text.is_empty() && text.bytes().all(allowed)
-    };
-    is_word(user, b"_-") && is_word(host, b".-")
 }
 
 /// Prints the word that was given.
