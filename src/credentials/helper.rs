@@ -8,12 +8,12 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use super::{Credential, CredentialError};
+use crate::process_group::ProcessGroup;
 
 /// How long a helper may take: a cloud's helper needs some seconds for its own network, and
 /// one that waits for a person who isn't there must not hold a build. Daemons wait 60 s.
@@ -78,7 +78,7 @@ pub(super) async fn ask(call: HelperCall<'_>) -> Result<Credential, CredentialEr
         .process_group(0)
         .spawn()
         .map_err(start_error)?;
-    let mut group = GroupGuard::of(&child);
+    let mut group = ProcessGroup::of(&child);
     let stdin = child.stdin.take();
     let talk = async {
         if let Some(mut stdin) = stdin {
@@ -95,6 +95,7 @@ pub(super) async fn ask(call: HelperCall<'_>) -> Result<Credential, CredentialEr
             limit: call.limit,
         })?
         .map_err(start_error)?;
+    // It may have started an agent that is meant to stay.
     group.release();
     if output.status.success() {
         return parse(&output.stdout).ok_or(CredentialError::HelperAnswer {
@@ -137,32 +138,4 @@ fn first_line(bytes: &[u8]) -> String {
         .filter(|c| !c.is_control())
         .take(MESSAGE_LIMIT)
         .collect()
-}
-
-/// Kills the helper's process group when dropped: a script's own children would otherwise
-/// outlive it and keep the pipes open. Released when the helper ended by itself, since it
-/// may have started an agent that is meant to stay.
-struct GroupGuard(Option<Pid>);
-
-impl GroupGuard {
-    fn of(child: &Child) -> Self {
-        Self(
-            child
-                .id()
-                .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)),
-        )
-    }
-
-    fn release(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for GroupGuard {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            // It may have ended in the meantime; then there is nothing to kill.
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
-    }
 }

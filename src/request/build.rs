@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AttestSpec, CallSpec, Entitlement, HostEntry, OutputSpec, SecretSpec, SshSpec, Ulimit,
+    AttestSpec, CallSpec, Entitlement, HostEntry, NamedContext, NamedSource, OutputSpec,
+    RemoteContext, SecretSpec, SshSpec, Ulimit,
 };
 use crate::platform::Platform;
 use crate::reference::ImageRef;
@@ -20,6 +21,8 @@ pub struct BuildRequest {
     pub context: BuildContext,
     /// Where the Dockerfile comes from.
     pub dockerfile: Dockerfile,
+    /// Further contexts, which the Dockerfile may use by name.
+    pub named_contexts: Vec<NamedContext>,
     /// What to build for; empty means the first node's own platform.
     pub platforms: Vec<Platform>,
     /// Names for every image output; where given they replace the outputs' own names.
@@ -57,6 +60,7 @@ impl BuildRequest {
         BuildRequest {
             context,
             dockerfile,
+            named_contexts: Vec::new(),
             platforms: Vec::new(),
             tags: Vec::new(),
             outputs: Vec::new(),
@@ -73,6 +77,31 @@ impl BuildRequest {
             retries: DEFAULT_RETRIES,
         }
     }
+
+    /// The contexts that daemons fetch by themselves, each with its name; `context` is the
+    /// build's own.
+    pub fn remotes_mut(&mut self) -> impl Iterator<Item = (&str, &mut RemoteContext)> {
+        let own = match &mut self.context {
+            BuildContext::Remote(remote) => Some(("context", remote)),
+            _ => None,
+        };
+        let named = self.named_contexts.iter_mut();
+        own.into_iter()
+            .chain(named.filter_map(|named| match &mut named.source {
+                NamedSource::Remote(remote) => Some((&*named.name, remote)),
+                _ => None,
+            }))
+    }
+
+    /// Whether a repository is reached over ssh, for which daemons need the user's keys.
+    pub fn needs_ssh(&self) -> bool {
+        let own = match &self.context {
+            BuildContext::Remote(remote) => Some(remote),
+            _ => None,
+        };
+        let named = self.named_contexts.iter().filter_map(NamedContext::remote);
+        own.into_iter().chain(named).any(RemoteContext::is_ssh)
+    }
 }
 
 /// How long a node may take until one of its daemons is ready, unless something else is said:
@@ -88,6 +117,8 @@ pub enum BuildContext {
     Directory(PathBuf),
     /// A tar that came on stdin, kept in this file, so that every node can be sent it.
     Archive(PathBuf),
+    /// Something that daemons fetch by themselves.
+    Remote(RemoteContext),
     /// No files at all.
     Empty,
 }
@@ -102,7 +133,7 @@ pub enum Dockerfile {
         /// The file's name in `dir`.
         name: String,
     },
-    /// A path inside the context archive.
+    /// A path inside the context archive, or inside what daemons fetch.
     InContext(String),
 }
 

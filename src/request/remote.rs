@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::git::{GitContext, GitError, is_scp_like};
+use super::git::{GitContext, GitError, Transport, is_scp_like};
 
 /// Something on the network that daemons fetch by themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,11 @@ impl RemoteContext {
     pub fn parse(text: &str) -> Result<Self, GitError> {
         let git = GitContext::parse(text)?;
         Ok(git.map_or_else(|| Self::Web(text.to_owned()), Self::Git))
+    }
+
+    /// Whether it is a repository that is reached over ssh.
+    pub fn is_ssh(&self) -> bool {
+        matches!(self, Self::Git(git) if git.transport == Transport::Ssh)
     }
 
     /// What may be shown and written down: without password, and without the query of a file

@@ -86,6 +86,7 @@ impl Daemon {
             frontend: frontend::Surroundings {
                 context_session: self.context.as_ref().map(|session| session.id.clone()),
                 upload: inputs.upload_id().map(str::to_owned),
+                layouts: inputs.layouts().clone(),
                 is_docker: info.is_docker(),
                 host_gateway: info.host_gateway_ip().and_then(|ip| ip.parse().ok()),
             },

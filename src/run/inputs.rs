@@ -10,69 +10,75 @@ use tempfile::TempDir;
 
 use crate::buildkit::session::{Services, random_id};
 use crate::merge::stage::is_stage_name;
-use crate::request::{BuildContext, BuildRequest, Dockerfile};
+use crate::request::{BuildContext, BuildRequest, Dockerfile, NamedContext, NamedSource};
 use crate::tree::ContextTree;
 
 use super::error::PrepareError;
-use super::frontend::{CONTEXT_MOUNT, DOCKERFILE_MOUNT};
+use super::frontend::{CONTEXT_MOUNT, DOCKERFILE_MOUNT, named_mount};
 
 /// The inputs of one build, shared by all its sessions.
 pub(super) struct Inputs {
     trees: BTreeMap<String, Arc<ContextTree>>,
     archive: Option<(String, PathBuf)>,
+    /// The ids of the stores that serve layouts, by the names of their contexts.
+    layouts: BTreeMap<String, String>,
     /// Stands for a context without files.
     _empty: Option<TempDir>,
 }
 
 impl Inputs {
-    /// Opens the context and the Dockerfile's directory.
+    /// Opens the context, the Dockerfile's directory and the named contexts.
     pub(super) async fn load(request: &BuildRequest) -> Result<Self, PrepareError> {
-        let request = (request.context.clone(), request.dockerfile.clone());
-        tokio::task::spawn_blocking(move || Self::open(&request.0, &request.1))
+        let sources = Sources {
+            context: request.context.clone(),
+            dockerfile: request.dockerfile.clone(),
+            named: request.named_contexts.clone(),
+        };
+        tokio::task::spawn_blocking(move || Self::open(&sources))
             .await
             .map_err(PrepareError::Task)?
     }
 
-    fn open(context: &BuildContext, dockerfile: &Dockerfile) -> Result<Self, PrepareError> {
-        let mut inputs = Inputs {
-            trees: BTreeMap::new(),
-            archive: None,
-            _empty: None,
-        };
-        match context {
-            BuildContext::Directory(path) => inputs.mount(CONTEXT_MOUNT, path)?,
+    fn open(sources: &Sources) -> Result<Self, PrepareError> {
+        let mut trees = Trees::default();
+        let (mut archive, mut empty) = (None, None);
+        match &sources.context {
+            BuildContext::Directory(path) => trees.mount(CONTEXT_MOUNT, path)?,
             BuildContext::Archive(path) => {
                 let id = random_id().map_err(PrepareError::Random)?;
-                inputs.archive = Some((id, path.clone()));
+                archive = Some((id, path.clone()));
             }
+            BuildContext::Remote(_) => {}
             BuildContext::Empty => {
-                let empty = TempDir::with_prefix("mbuild-empty-").map_err(PrepareError::Temp)?;
-                inputs.mount(CONTEXT_MOUNT, empty.path())?;
-                inputs._empty = Some(empty);
+                let dir = TempDir::with_prefix("mbuild-empty-").map_err(PrepareError::Temp)?;
+                trees.mount(CONTEXT_MOUNT, dir.path())?;
+                empty = Some(dir);
             }
         }
-        if let Dockerfile::Local { dir, .. } = dockerfile {
-            match context {
-                // One directory is walked once, also where it is both.
-                BuildContext::Directory(path) if path == dir => {
-                    let tree = Arc::clone(&inputs.trees[CONTEXT_MOUNT]);
-                    inputs.trees.insert(DOCKERFILE_MOUNT.to_owned(), tree);
-                }
-                _ => inputs.mount(DOCKERFILE_MOUNT, dir)?,
+        if let Dockerfile::Local { dir, .. } = &sources.dockerfile {
+            trees.mount(DOCKERFILE_MOUNT, dir)?;
+        }
+        for context in &sources.named {
+            if let NamedSource::Directory(path) = &context.source {
+                trees.mount(&named_mount(&context.name), path)?;
             }
         }
-        Ok(inputs)
-    }
-
-    fn mount(&mut self, name: &str, path: &Path) -> Result<(), PrepareError> {
-        let tree = ContextTree::open_without(path, is_stage_name).map_err(PrepareError::Context)?;
-        self.trees.insert(name.to_owned(), tree);
-        Ok(())
+        Ok(Inputs {
+            trees: trees.by_mount,
+            archive,
+            layouts: BTreeMap::new(),
+            _empty: empty,
+        })
     }
 
     /// The id under which the archive is uploaded; `None` without one.
     pub(super) fn upload_id(&self) -> Option<&str> {
         self.archive.as_ref().map(|(id, _)| id.as_str())
+    }
+
+    /// The ids of the stores that serve layouts, by the names of their contexts.
+    pub(super) fn layouts(&self) -> &BTreeMap<String, String> {
+        &self.layouts
     }
 
     /// Adds the services that give daemons these inputs; bytes sent are added to `sent`.
@@ -90,5 +96,33 @@ impl Inputs {
         };
         let file = File::open(path).map_err(PrepareError::Temp)?;
         Ok(services.upload(BTreeMap::from([(id.clone(), Arc::new(file))])))
+    }
+}
+
+/// What of a request says where files are.
+struct Sources {
+    context: BuildContext,
+    dockerfile: Dockerfile,
+    named: Vec<NamedContext>,
+}
+
+/// The directories, each of which is walked once, whatever it is mounted as.
+#[derive(Default)]
+struct Trees {
+    by_path: BTreeMap<PathBuf, Arc<ContextTree>>,
+    by_mount: BTreeMap<String, Arc<ContextTree>>,
+}
+
+impl Trees {
+    fn mount(&mut self, name: &str, path: &Path) -> Result<(), PrepareError> {
+        let tree = match self.by_path.get(path) {
+            Some(tree) => Arc::clone(tree),
+            None => {
+                ContextTree::open_without(path, is_stage_name).map_err(PrepareError::Context)?
+            }
+        };
+        self.by_path.insert(path.to_owned(), Arc::clone(&tree));
+        self.by_mount.insert(name.to_owned(), tree);
+        Ok(())
     }
 }

@@ -1,12 +1,12 @@
 //! The key by which a project meets the same daemon of a node, build after build.
 //!
 //! A CI agent's directory has another name each time, or the same one for every project, so
-//! the git remote counts before the path. The key is hashed here and sent to nobody.
+//! the git remote counts before the path; a remote context is its own name. The key is hashed here and sent to nobody.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::request::{BuildContext, BuildRequest, Dockerfile};
+use crate::request::{BuildContext, BuildRequest, Dockerfile, RemoteContext};
 
 /// The key of a request: the one that is given, else the git remote and the target, else the
 /// context's real path and the target.
@@ -16,6 +16,7 @@ pub(super) fn key(request: &BuildRequest) -> String {
     }
     let dir = match (&request.context, &request.dockerfile) {
         (BuildContext::Directory(dir), _) => dir,
+        (BuildContext::Remote(remote), _) => return target(request, address(remote)),
         (_, Dockerfile::Local { dir, .. }) => dir,
         _ => return target(request, String::new()),
     };
@@ -26,6 +27,17 @@ pub(super) fn key(request: &BuildRequest) -> String {
 fn target(request: &BuildRequest, project: String) -> String {
     let target = request.frontend.target.as_deref().unwrap_or_default();
     format!("{project} {target}")
+}
+
+/// The repository and the directory in it, whatever the commit; or where a file is.
+fn address(remote: &RemoteContext) -> String {
+    match remote {
+        RemoteContext::Git(git) => {
+            let (repository, dir) = git.place();
+            format!("{} {dir}", plain(&repository))
+        }
+        RemoteContext::Web(_) => plain(&remote.shown()),
+    }
 }
 
 /// The remote and the directory's place in the repository, or the directory's path.
@@ -111,6 +123,17 @@ mod tests {
             Some("h/fork")
         );
         assert_eq!(origin("[core]\n"), None);
+    }
+
+    #[test]
+    fn a_remote_context_has_the_name_of_its_checkout() {
+        let address = |text: &str| address(&RemoteContext::parse(text).unwrap());
+        assert_eq!(
+            address("https://u:p@h/team/app.git#v1:sub"),
+            "h/team/app sub"
+        );
+        assert_eq!(address("git@h:team/app.git?subdir=sub"), "h/team/app sub");
+        assert_eq!(address("https://h/a.tar?sig=x"), "h/a.tar");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::buildkit::excerpt;
 use crate::causes::causes;
 use crate::event::UnitLabel;
 use crate::progress::{Mode, State, report, warnings_json};
-use crate::request::CallSpec;
+use crate::request::{BuildRequest, CallSpec};
 use crate::run::{BuildOutcome, DeliverError, Delivered, PrepareError, UnitError};
 use crate::unit::BuildUnit;
 
@@ -25,7 +25,7 @@ use super::metadata::{Image, metadata};
 /// Reports what came of the build, and returns the exit code.
 pub(super) fn finish(
     executed: Executed,
-    builder: &str,
+    (builder, request): (&str, &BuildRequest),
     args: &BuildArgs,
     mode: Mode,
     app: &App,
@@ -52,7 +52,7 @@ pub(super) fn finish(
     }
     // After all else: a file that cannot be written must not hide what happened.
     if let Some(path) = &args.metadata_file {
-        let mut json = metadata(builder, &outcome, progress);
+        let mut json = metadata((builder, request), &outcome, progress);
         let warnings = warnings_json(progress);
         if wants_warnings(app) && !warnings.is_empty() {
             json["buildx.build.warnings"] = warnings.into();

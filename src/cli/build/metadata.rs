@@ -10,6 +10,7 @@ use crate::digest::Digest;
 use crate::merge::registry::Pushed;
 use crate::oci::Descriptor;
 use crate::progress::State;
+use crate::request::{BuildContext, BuildRequest, NamedSource};
 use crate::run::{BuildOutcome, UnitReport};
 use crate::unit::UnitOutput;
 
@@ -89,7 +90,11 @@ impl Image {
 }
 
 /// The whole file; digests are there only of what succeeded.
-pub(super) fn metadata(builder: &str, outcome: &BuildOutcome, progress: &State) -> Value {
+pub(super) fn metadata(
+    (builder, request): (&str, &BuildRequest),
+    outcome: &BuildOutcome,
+    progress: &State,
+) -> Value {
     let mut root = Map::new();
     if let Some(image) = Image::of(outcome) {
         root.insert("containerimage.digest".to_owned(), json!(image.digest));
@@ -112,6 +117,10 @@ pub(super) fn metadata(builder: &str, outcome: &BuildOutcome, progress: &State) 
         root.insert("buildx.build.ref".to_owned(), json!(reference));
     }
     root.insert("mbuild.version".to_owned(), json!(VERSION));
+    let contexts = contexts(request);
+    if !contexts.is_empty() {
+        root.insert("mbuild.contexts".to_owned(), Value::Object(contexts));
+    }
     let platforms: Map<String, Value> = outcome
         .units
         .iter()
@@ -122,6 +131,25 @@ pub(super) fn metadata(builder: &str, outcome: &BuildOutcome, progress: &State) 
         .collect();
     root.insert("mbuild.platforms".to_owned(), Value::Object(platforms));
     Value::Object(root)
+}
+
+/// What was built from that is not this machine's: commits and digests where they are known.
+fn contexts(request: &BuildRequest) -> Map<String, Value> {
+    let own = match &request.context {
+        BuildContext::Remote(remote) => Some(("context".to_owned(), remote.shown())),
+        _ => None,
+    };
+    let named = request.named_contexts.iter().filter_map(|context| {
+        let shown = match &context.source {
+            NamedSource::Directory(_) => return None,
+            NamedSource::Remote(remote) => remote.shown(),
+            NamedSource::Image(image) => format!("docker-image://{image}"),
+            NamedSource::Layout { digest, .. } => format!("oci-layout://{digest}"),
+        };
+        Some((context.name.clone(), shown))
+    });
+    let all = named.chain(own);
+    all.map(|(name, shown)| (name, shown.into())).collect()
 }
 
 fn platform(report: &UnitReport, outcome: &BuildOutcome, progress: &State) -> PlatformJson {

@@ -11,6 +11,7 @@ mod files;
 mod finish;
 mod interrupt;
 mod metadata;
+mod pin;
 mod place;
 mod resolve;
 mod secrets;
@@ -20,6 +21,7 @@ mod source;
 mod ssh;
 mod stdin;
 mod surroundings;
+mod web;
 
 use std::sync::Arc;
 
@@ -50,7 +52,11 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     files::check(args, app)?;
     let around = surroundings::Prepared::new(settings, app);
     let interrupt = interrupt::watch().map_err(|error| CliError::new(Exit::Internal, error))?;
-    let source = match source::find(&args.context, args.file.as_deref(), app, &interrupt) {
+    let found = tokio::select! {
+        found = source::find(&args.context, args.file.as_deref(), app, &interrupt) => found,
+        () = interrupt.cancelled() => return stopped(app),
+    };
+    let source = match found {
         Err(_) if interrupt.is_cancelled() => return stopped(app),
         found => found?,
     };
@@ -69,10 +75,25 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         () = interrupt.cancelled() => return stopped(app),
     };
     let affinity = affinity::key(&request);
-    let placed = tokio::select! {
+    let doubts = match args.dry_run {
+        true => Vec::new(),
+        false => {
+            let around = pin::Around {
+                app,
+                secrets: &secrets,
+                registries: around.registries(),
+            };
+            tokio::select! {
+                pinned = pin::pin(&mut request, &around) => pinned?,
+                () = interrupt.cancelled() => return stopped(app),
+            }
+        }
+    };
+    let mut placed = tokio::select! {
         placed = place::place(&mut request, settings, app, &affinity) => placed?,
         () = interrupt.cancelled() => return stopped(app),
     };
+    placed.plan.warnings.extend(doubts);
     let builder = placed.builder.name.clone();
     if args.dry_run {
         return dry_run(args, &builder, &placed.plan, app);
@@ -106,10 +127,11 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     );
     let (request, plan) = (Arc::new(request), Arc::new(placed.plan));
     let renderer = renderer(display, log_lines(app));
-    let executed = execute::execute(request, plan, surroundings, received, renderer).await;
+    let executed =
+        execute::execute(Arc::clone(&request), plan, surroundings, received, renderer).await;
     match call {
         Some(call) => finish::finish_call(executed, (&call, dockerfile.as_deref()), args, app),
-        None => finish::finish(executed, &builder, args, display.mode, app),
+        None => finish::finish(executed, (&builder, &request), args, display.mode, app),
     }
 }
 

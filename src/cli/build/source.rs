@@ -1,19 +1,22 @@
 //! Finds the context and the Dockerfile that CONTEXT and `--file` name.
 //!
-//! What comes on stdin is kept in temporary files that live as long as [`Source`].
+//! What comes on stdin, or from the web, is kept in temporary files that live as long as
+//! [`Source`]. A context that is a URL is left to the daemons.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::request::{BuildContext, Dockerfile};
+use crate::request::remote::without_password;
+use crate::request::{BuildContext, Dockerfile, GitError, RemoteContext, is_remote, is_web};
 
 use super::super::app::App;
 use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::interrupt::Stdin;
 use super::stdin::{self, Spooled, StdinKind};
+use super::web;
 
 /// The name a Dockerfile has when none is given.
 const DEFAULT_NAME: &str = "Dockerfile";
@@ -25,59 +28,77 @@ pub(super) struct Source {
     pub(super) context: BuildContext,
     /// The Dockerfile.
     pub(super) dockerfile: Dockerfile,
-    /// Keeps what came on stdin until the build is over.
+    /// Keeps what came on stdin, or from the web, until the build is over.
     _spooled: Option<Spooled>,
 }
 
-/// Finds both; reads stdin to its end, or to an interruption, when one of them is `-`.
-pub(super) fn find(
+/// Finds both; reads stdin to its end, or to an interruption, when one of them is `-`, and
+/// downloads a Dockerfile that is a URL.
+pub(super) async fn find(
     context: &str,
     file: Option<&str>,
     app: &App,
     interrupt: &CancellationToken,
 ) -> Result<Source, CliError> {
     let file = file.filter(|file| !file.is_empty());
-    match (context, file) {
-        ("-", Some("-")) => Err(CliError::usage(
-            "the context and the Dockerfile cannot both come on stdin",
-        )),
-        ("-", file) => context_on_stdin(file, app, interrupt),
-        (remote, _) if is_remote(remote) => Err(CliError::usage(format!(
-            "the context {remote} is a URL, which is not supported yet"
-        ))
-        .hint("clone or download it first, and give its directory")),
-        (_, Some(remote)) if is_remote(remote) && remote.contains("://") => Err(CliError::usage(
-            format!("the Dockerfile {remote} is a URL, which is not supported yet"),
-        )
-        .hint("download it first, or pipe it in with -f -")),
-        (directory, Some("-")) => {
-            let context = BuildContext::Directory(self::directory(directory, app)?);
+    if context == "-" {
+        return context_on_stdin(file, app, interrupt).await;
+    }
+    let context = named(context, app)?;
+    let dockerfile = match (file, &context) {
+        (Some("-"), _) => {
             let spooled = read_stdin(app, interrupt)?;
             if spooled.kind == StdinKind::Archive {
                 return Err(CliError::usage("-f -: stdin holds a tar, not a Dockerfile"));
             }
-            Ok(with_spooled(context, spooled))
+            return Ok(with_spooled(context, spooled));
         }
-        (directory, file) => {
-            let directory = self::directory(directory, app)?;
-            let dockerfile = match file {
-                Some(file) => dockerfile(&app.path(Path::new(file)))?,
-                None => default_dockerfile(&directory)?,
-            };
-            Ok(Source {
-                context: BuildContext::Directory(directory),
-                dockerfile,
-                _spooled: None,
-            })
+        (Some(url), _) if is_web(url) => {
+            return Ok(with_spooled(context, web::dockerfile(url, app).await?));
         }
-    }
+        // As with buildx: only a whole path is one of this machine.
+        (Some(path), BuildContext::Remote(_)) if !Path::new(path).is_absolute() => {
+            Dockerfile::InContext(path.to_owned())
+        }
+        (Some(path), _) => dockerfile(&app.path(Path::new(path)))?,
+        (None, BuildContext::Directory(directory)) => default_dockerfile(directory)?,
+        (None, _) => Dockerfile::InContext(DEFAULT_NAME.to_owned()),
+    };
+    Ok(Source {
+        context,
+        dockerfile,
+        _spooled: None,
+    })
 }
 
-fn context_on_stdin(
+/// The context that a word names.
+fn named(text: &str, app: &App) -> Result<BuildContext, CliError> {
+    if is_remote(text) {
+        let remote = RemoteContext::parse(text).map_err(|source| {
+            CliError::usage(NotUnderstood {
+                text: without_password(text),
+                source,
+            })
+        })?;
+        return Ok(BuildContext::Remote(remote));
+    }
+    if let Some((scheme, _)) = text.split_once("://") {
+        let problem = format!("the context {text}: nothing is known of {scheme} addresses");
+        return Err(CliError::usage(problem).hint("git, http, https and ssh are known"));
+    }
+    directory(text, app).map(BuildContext::Directory)
+}
+
+async fn context_on_stdin(
     file: Option<&str>,
     app: &App,
     interrupt: &CancellationToken,
 ) -> Result<Source, CliError> {
+    if file == Some("-") {
+        return Err(CliError::usage(
+            "the context and the Dockerfile cannot both come on stdin",
+        ));
+    }
     let spooled = read_stdin(app, interrupt)?;
     match (spooled.kind, file) {
         (StdinKind::Dockerfile, None) => Ok(with_spooled(BuildContext::Empty, spooled)),
@@ -115,11 +136,6 @@ fn with_spooled(context: BuildContext, spooled: Spooled) -> Source {
         dockerfile,
         _spooled: Some(spooled),
     }
-}
-
-/// Whether buildx would take the text for a git repository or a URL.
-fn is_remote(text: &str) -> bool {
-    text.contains("://") || text.starts_with("git@") || text.starts_with("github.com/")
 }
 
 fn directory(text: &str, app: &App) -> Result<PathBuf, CliError> {
@@ -182,4 +198,12 @@ struct NotFound {
     what: &'static str,
     path: PathBuf,
     source: io::Error,
+}
+
+/// A repository's address that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the context {text}")]
+struct NotUnderstood {
+    text: String,
+    source: GitError,
 }

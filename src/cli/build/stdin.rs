@@ -32,6 +32,25 @@ pub(super) struct Spooled {
 }
 
 impl Spooled {
+    /// Keeps a Dockerfile that came from elsewhere.
+    pub(super) fn of_dockerfile(bytes: &[u8], temp: &std::path::Path) -> Result<Self, StdinError> {
+        let keep = |source| StdinError::Keep {
+            path: temp.to_owned(),
+            source,
+        };
+        let dir = tempfile::Builder::new()
+            .prefix("mbuild-dockerfile-")
+            .tempdir_in(temp)
+            .map_err(keep)?;
+        let spooled = Spooled {
+            dir,
+            name: "Dockerfile",
+            kind: StdinKind::Dockerfile,
+        };
+        std::fs::write(spooled.path(), bytes).map_err(keep)?;
+        Ok(spooled)
+    }
+
     /// The file's path.
     pub(super) fn path(&self) -> PathBuf {
         self.dir.path().join(self.name)
@@ -54,7 +73,7 @@ pub(super) enum StdinError {
     #[error("cannot read stdin")]
     Read(#[source] io::Error),
     /// It could not be kept.
-    #[error("cannot keep what stdin holds in {path}")]
+    #[error("cannot keep the build's input in {path}")]
     Keep { path: PathBuf, source: io::Error },
     /// There was nothing.
     #[error("stdin is empty: it must hold a Dockerfile or a tar")]

@@ -55,6 +55,11 @@ impl<'a> Prepared<'a> {
         }
     }
 
+    /// The registries that the client itself talks to.
+    pub(super) fn registries(&self) -> &Registries {
+        &self.registries
+    }
+
     /// The proxies that docker's configuration gives to builds.
     ///
     /// A configuration that cannot be read is a warning: whoever needs a login from it gets

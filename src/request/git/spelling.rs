@@ -80,9 +80,11 @@ pub(super) fn decode(text: &str) -> String {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let digits = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+        match bytes
+            .get(at + 1..at + 3)
+            .and_then(byte)
+            .filter(|_| bytes[at] == b'%')
+        {
             Some(byte) => {
                 decoded.push(byte);
                 at += 3;
@@ -94,6 +96,13 @@ pub(super) fn decode(text: &str) -> String {
         }
     }
     String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
+}
+
+/// The byte that two hexadecimal digits stand for.
+fn byte(digits: &[u8]) -> Option<u8> {
+    let value = |digit: &u8| char::from(*digit).to_digit(16);
+    let value = value(&digits[0])? * 16 + value(&digits[1])?;
+    u8::try_from(value).ok()
 }
 
 /// Writes what has a meaning of its own in a URL with a percent sign, where `is_url`.

@@ -13,7 +13,7 @@ use crate::attrs;
 use crate::platform::Platform;
 use crate::request::{BuildRequest, HostAddress, HostEntry, Network, NoCache};
 
-pub(super) use context::{CONTEXT_MOUNT, DOCKERFILE_MOUNT};
+pub(super) use context::{CONTEXT_MOUNT, DOCKERFILE_MOUNT, named_mount};
 
 /// The build argument that names another frontend, as `# syntax=` does.
 const SYNTAX_ARG: &str = "BUILDKIT_SYNTAX";
@@ -25,6 +25,8 @@ pub(super) struct Surroundings {
     pub(super) context_session: Option<String>,
     /// The id of the uploaded context archive.
     pub(super) upload: Option<String>,
+    /// The ids of the stores that serve layouts, by the names of their contexts.
+    pub(super) layouts: BTreeMap<String, String>,
     /// Whether the daemon is a Docker engine, which prefers the images that it already has.
     pub(super) is_docker: bool,
     /// What `host-gateway` means on this daemon.

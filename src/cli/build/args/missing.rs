@@ -12,8 +12,6 @@ pub struct MissingArgs {
     cache_from: Vec<String>,
     #[arg(long, hide = true)]
     cache_to: Vec<String>,
-    #[arg(long, hide = true)]
-    build_context: Vec<String>,
 }
 
 impl MissingArgs {
@@ -27,7 +25,6 @@ impl MissingArgs {
             (wants(&self.load), "--load"),
             (!self.cache_from.is_empty(), "--cache-from"),
             (!self.cache_to.is_empty(), "--cache-to"),
-            (!self.build_context.is_empty(), "--build-context"),
         ]
         .into_iter()
         .find_map(|(asked, name)| asked.then_some(name))

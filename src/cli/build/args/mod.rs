@@ -24,13 +24,17 @@ pub(super) use missing::MissingArgs;
 // As buildx: of a flag given twice the last one counts.
 #[command(args_override_self = true)]
 pub struct BuildArgs {
-    /// Directory to build from, or `-` for a tar or a Dockerfile on stdin
+    /// Directory to build from, the URL of a Git repository or an archive, or `-` for a tar or a
+    /// Dockerfile on stdin
     #[arg(value_name = "CONTEXT", default_value = ".", hide_default_value = true)]
     pub context: String,
 
-    /// Dockerfile to use, `-` for stdin [default: CONTEXT/Dockerfile]
+    /// Dockerfile to use, a URL, or `-` for stdin [default: CONTEXT/Dockerfile]
     #[arg(short, long, value_name = "FILE", help_heading = "What to build")]
     pub file: Option<String>,
+    /// Further context by name: a directory, docker-image://NAME, oci-layout://DIR[:TAG], a URL
+    #[arg(long, value_name = "NAME=CONTEXT", help_heading = "What to build")]
+    pub build_context: Vec<String>,
     /// Platforms to build for, such as linux/amd64,linux/arm64
     #[arg(long, value_name = "PLATFORM", help_heading = "What to build")]
     pub platform: Vec<String>,

@@ -3,6 +3,7 @@
 //!
 //! Reads the disk only to see whether the context and the Dockerfile are there.
 
+mod contexts;
 mod frontend;
 mod outputs;
 
@@ -46,6 +47,7 @@ pub(super) fn resolve(
     Ok(BuildRequest {
         context: source.context.clone(),
         dockerfile: source.dockerfile.clone(),
+        named_contexts: contexts::contexts(&args.build_context, around.app)?,
         platforms: platforms(args, around)?,
         tags: outputs::tags(args)?,
         outputs,

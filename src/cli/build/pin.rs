@@ -1,0 +1,178 @@
+//! Settles what a name on the network means before any node is asked to build it, so that all
+//! nodes build the same: a Git ref becomes a commit, an image's tag a digest.
+//!
+//! What cannot be settled is left to the daemons; with several platforms a warning says so.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use crate::buildkit::session::SecretSource;
+use crate::causes::causes;
+use crate::digest::Digest;
+use crate::reference::ImageRef;
+use crate::registry::{At, Registries};
+use crate::remote::{Asking, GitAskError, authorization, commit};
+use crate::request::{BuildRequest, GitContext, NamedSource, RemoteContext};
+
+use super::super::app::App;
+use super::super::error::CliError;
+
+/// How long a repository may take when several nodes depend on the answer.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How long it may take for one platform, which loses nothing but the record.
+const LIMIT_ALONE: Duration = Duration::from_secs(10);
+/// How long a registry may take to say which image a tag is.
+const REGISTRY_LIMIT: Duration = Duration::from_secs(15);
+
+/// What is needed to ask.
+pub(super) struct Around<'a> {
+    pub(super) app: &'a App,
+    pub(super) secrets: &'a BTreeMap<String, SecretSource>,
+    pub(super) registries: &'a Registries,
+}
+
+/// A context that is not what it says.
+#[derive(Debug, thiserror::Error)]
+#[error("the context {shown}")]
+struct Wrong {
+    shown: String,
+    source: GitAskError,
+}
+
+/// Puts commits and digests in place of names; gives warnings.
+pub(super) async fn pin(
+    request: &mut BuildRequest,
+    around: &Around<'_>,
+) -> Result<Vec<String>, CliError> {
+    let is_several = request.platforms.len() > 1;
+    let mut doubts = commits(request, is_several, around).await?;
+    if is_several {
+        doubts.extend(digests(request, around.registries).await);
+        return Ok(doubts);
+    }
+    doubts.iter().for_each(|doubt| tracing::info!("{doubt}"));
+    Ok(Vec::new())
+}
+
+/// Pins repositories, each of which is asked once; gives what stays in doubt.
+async fn commits(
+    request: &mut BuildRequest,
+    is_several: bool,
+    around: &Around<'_>,
+) -> Result<Vec<String>, CliError> {
+    let mut wanted: Vec<GitContext> = Vec::new();
+    let mut doubts = Vec::new();
+    for (_, remote) in request.remotes_mut() {
+        match remote {
+            RemoteContext::Git(git) if !git.is_pinned() && !wanted.contains(git) => {
+                wanted.push(git.clone());
+            }
+            RemoteContext::Git(_) => {}
+            RemoteContext::Web(_) => doubts.push(format!(
+                "every node downloads {} by itself: if it changes meanwhile, they build from \
+                 different files",
+                remote.shown()
+            )),
+        }
+    }
+    let limit = if is_several { LIMIT } else { LIMIT_ALONE };
+    let answers = join_all(wanted.iter().map(|git| ask(git, limit, around))).await;
+    let mut pinned = Vec::new();
+    for (git, answer) in wanted.into_iter().zip(answers) {
+        let shown = RemoteContext::Git(git.clone()).shown();
+        match answer {
+            Ok(commit) => {
+                tracing::info!("{shown} is {commit}");
+                let exact = git.pinned(&commit);
+                pinned.push((git, exact));
+            }
+            Err(source) if source.is_certain() => {
+                return Err(CliError::usage(Wrong { shown, source }));
+            }
+            Err(error) => doubts.push(format!(
+                "every node asks by itself which commit {shown} is, since it is not known here: {}",
+                causes(&error)
+            )),
+        }
+    }
+    for (_, remote) in request.remotes_mut() {
+        let exact = pinned.iter().find(|(git, _)| match &*remote {
+            RemoteContext::Git(asked) => asked == git,
+            RemoteContext::Web(_) => false,
+        });
+        if let Some((_, exact)) = exact {
+            *remote = RemoteContext::Git(exact.clone());
+        }
+    }
+    Ok(doubts)
+}
+
+async fn ask(
+    git: &GitContext,
+    limit: Duration,
+    around: &Around<'_>,
+) -> Result<String, GitAskError> {
+    let asking = Asking {
+        env: &around.app.env,
+        authorization: authorization(&git.url(), |name| text(around.secrets.get(name)?)),
+        limit,
+    };
+    commit(git, &asking).await
+}
+
+/// A secret's text; what is no text is left to the daemons.
+fn text(secret: &SecretSource) -> Option<String> {
+    let bytes = match secret {
+        SecretSource::File(path) => std::fs::read(path).ok()?,
+        SecretSource::Value(bytes) => bytes.to_vec(),
+    };
+    String::from_utf8(bytes).ok()
+}
+
+/// Pins the tags of images; gives what stays in doubt.
+async fn digests(request: &mut BuildRequest, registries: &Registries) -> Vec<String> {
+    let images = request.named_contexts.iter_mut();
+    let images = images.filter_map(|context| match &mut context.source {
+        // This name is no image's.
+        NamedSource::Image(image) if image.familiar_name() == "scratch" => None,
+        NamedSource::Image(image) if image.digest().is_none() => Some(image),
+        _ => None,
+    });
+    let doubts = join_all(images.map(async |image| {
+        match digest(image, registries).await {
+            Ok(digest) => {
+                tracing::info!("{image} is {digest}");
+                *image = image.with_digest(digest);
+                None
+            }
+            Err(why) => Some(format!(
+                "every node asks by itself which image {image} is, since it is not known here: {why}"
+            )),
+        }
+    }));
+    doubts.await.into_iter().flatten().collect()
+}
+
+async fn digest(image: &ImageRef, registries: &Registries) -> Result<Digest, String> {
+    let tagged = image.with_default_tag();
+    let tag = At::Tag(tagged.tag().unwrap_or_default());
+    let asked = async {
+        registries
+            .repository(&tagged)
+            .await?
+            .head_manifest(tag)
+            .await
+    };
+    match timeout(REGISTRY_LIMIT, asked).await {
+        Ok(Ok(Some(found))) => Ok(found.digest),
+        Ok(Ok(None)) => Err("its registry has no such image".to_owned()),
+        Ok(Err(error)) => Err(causes(&error)),
+        Err(_) => Err(format!(
+            "its registry did not answer within {} s",
+            REGISTRY_LIMIT.as_secs()
+        )),
+    }
+}
