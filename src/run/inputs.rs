@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 
 use tempfile::TempDir;
 
-use crate::buildkit::session::{Services, random_id};
+use crate::buildkit::session::{ContentStores, DirStore, Services, random_id};
 use crate::merge::stage::is_stage_name;
 use crate::request::{BuildContext, BuildRequest, Dockerfile, NamedContext, NamedSource};
 use crate::tree::ContextTree;
@@ -22,6 +22,7 @@ pub(super) struct Inputs {
     archive: Option<(String, PathBuf)>,
     /// The ids of the stores that serve layouts, by the names of their contexts.
     layouts: BTreeMap<String, String>,
+    stores: ContentStores,
     /// Stands for a context without files.
     _empty: Option<TempDir>,
 }
@@ -58,15 +59,24 @@ impl Inputs {
         if let Dockerfile::Local { dir, .. } = &sources.dockerfile {
             trees.mount(DOCKERFILE_MOUNT, dir)?;
         }
-        for context in &sources.named {
-            if let NamedSource::Directory(path) = &context.source {
-                trees.mount(&named_mount(&context.name), path)?;
+        let (mut layouts, mut stores) = (BTreeMap::new(), ContentStores::new());
+        for NamedContext { name, source } in &sources.named {
+            match source {
+                NamedSource::Directory(path) => trees.mount(&named_mount(name), path)?,
+                NamedSource::Layout { dir, .. } => {
+                    let id = random_id().map_err(PrepareError::Random)?;
+                    let store = DirStore::read_only(dir.join("blobs"));
+                    stores.insert(format!("oci:{id}"), Arc::new(store));
+                    layouts.insert(name.clone(), id);
+                }
+                NamedSource::Remote(_) | NamedSource::Image(_) => {}
             }
         }
         Ok(Inputs {
             trees: trees.by_mount,
             archive,
-            layouts: BTreeMap::new(),
+            layouts,
+            stores,
             _empty: empty,
         })
     }
@@ -90,6 +100,10 @@ impl Inputs {
         let services = match self.trees.is_empty() {
             true => services,
             false => services.file_sync(self.trees.clone(), Arc::clone(sent)),
+        };
+        let services = match self.stores.is_empty() {
+            true => services,
+            false => services.content(self.stores.clone()),
         };
         let Some((id, path)) = &self.archive else {
             return Ok(services);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::attrs::FlagError;
+use crate::oci::layout::{Layout, LayoutError};
 use crate::reference::{ImageRef, ReferenceError};
 use crate::request::{
     BuildContextSpec, ContextSource, GitError, NamedContext, NamedSource, RemoteContext,
@@ -10,6 +11,9 @@ use crate::request::{
 
 use super::super::super::app::App;
 use super::super::super::error::CliError;
+
+/// The tag of an image that is given none.
+const LATEST: &str = "latest";
 
 /// Why a context cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +38,10 @@ enum Why {
     },
     #[error("{} is not a directory", .0.display())]
     NotDirectory(PathBuf),
+    #[error("`{0}` is no digest")]
+    Digest(String),
+    #[error(transparent)]
+    Layout(LayoutError),
     #[error("it has no value")]
     Empty,
     #[error("nothing is known of such addresses")]
@@ -86,8 +94,38 @@ fn source(source: ContextSource, app: &App) -> Result<NamedSource, Why> {
         ContextSource::Image(name) => ImageRef::parse(&name)
             .map(NamedSource::Image)
             .map_err(Why::Image),
-        ContextSource::OciLayout(_) => Err(Why::Scheme),
+        ContextSource::OciLayout(place) => layout(&place, app),
         ContextSource::Target(_) => Err(Why::Target),
+    }
+}
+
+/// Finds an image in a layout, and sees whether its manifest is what it should be.
+fn layout(place: &str, app: &App) -> Result<NamedSource, Why> {
+    let (rest, digest) = cut(place, '@');
+    let (dir, tag) = cut(rest, ':');
+    let dir = directory(PathBuf::from(dir), app)?;
+    let layout = Layout::open(&dir).map_err(Why::Layout)?;
+    let found = match (digest, tag) {
+        (Some(text), _) => {
+            let digest = text.parse().map_err(|_| Why::Digest(text.to_owned()))?;
+            layout.find_digest(digest)
+        }
+        (None, Some(tag)) => layout.find(tag),
+        // The name that an image has by itself, or the only image that there is.
+        (None, None) => layout.find(LATEST).or_else(|_| layout.only()),
+    };
+    let found = found.map_err(Why::Layout)?;
+    layout.read_manifest(&found).map_err(Why::Layout)?;
+    Ok(NamedSource::Layout {
+        dir,
+        digest: found.digest,
+    })
+}
+
+fn cut(text: &str, at: char) -> (&str, Option<&str>) {
+    match text.split_once(at) {
+        Some((before, after)) => (before, Some(after)),
+        None => (text, None),
     }
 }
 
