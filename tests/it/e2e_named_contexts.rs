@@ -9,10 +9,8 @@ use crate::support::git_server::GitServer;
 use crate::support::hub::Hub;
 use crate::support::sandbox::Sandbox;
 use crate::support::target::{Target, cases};
-use crate::support::web_server::WebServer;
 
 const BOTH: &str = "--platform linux/amd64,linux/arm64";
-const ONE: &str = "--platform linux/amd64";
 
 cases!(beside:
     directories_have_their_own_ignore_files,
@@ -24,7 +22,7 @@ cases!(beside:
 mod on_the_host {
     use super::*;
 
-    cases!(at_host: repositories_and_files_on_the_web_have_names_too);
+    cases!(at_host: repositories_have_names_too);
 }
 
 fn directories_have_their_own_ignore_files(target: &Target) {
@@ -194,23 +192,20 @@ fn what_cannot_be_a_context_is_refused_before_anything_starts(target: &Target) {
     );
 }
 
-fn repositories_and_files_on_the_web_have_names_too(target: &Target) {
-    let host = target.get("HOST");
-    let server = GitServer::new(host);
+fn repositories_have_names_too(target: &Target) {
+    let server = GitServer::new(target.get("HOST"));
     let commit = server.commit(&[("sub/file", "of git")]);
-    let web = WebServer::new(host, &[("/data", b"of the web".to_vec())]);
     let sandbox = Sandbox::new(target);
-    sandbox.dockerfile("FROM scratch\nCOPY --from=repo file /\nCOPY --from=data context /data\n");
-    let (git, data) = (server.url(), web.url("/data"));
+    sandbox.dockerfile("FROM scratch\nCOPY --from=repo file /\n");
+    let git = server.url();
     sandbox
         .run(&format!(
-            "{ONE} -o out --metadata-file meta.json --build-context repo={git}?subdir=sub \
-             --build-context data={data} ctx"
+            "{BOTH} -o out --metadata-file meta.json --build-context repo={git}?subdir=sub ctx"
         ))
         .exits(0);
-    assert_eq!(sandbox.read("out/file"), "of git");
-    assert_eq!(sandbox.read("out/data"), "of the web");
+    for platform in ["linux_amd64", "linux_arm64"] {
+        assert_eq!(sandbox.read(&format!("out/{platform}/file")), "of git");
+    }
     let contexts = &sandbox.json("meta.json")["mbuild.contexts"];
     assert_eq!(contexts["repo"], format!("{git}#{commit}:sub"));
-    assert_eq!(contexts["data"], data);
 }

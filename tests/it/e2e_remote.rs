@@ -114,9 +114,9 @@ fn every_spelling_of_a_repository_is_built(target: &Target) {
     check("", "3", &format!("#{head}"));
     // Only a query can ask for the directory `.git`, whose HEAD is the commit.
     check(
-        "?branch=main&subdir=keep&keep-git-dir=1",
+        "?branch=main&keep-git-dir=1 -f keep/Dockerfile",
         &format!("{head}\n"),
-        &format!("?ref={head}&subdir=keep&keep-git-dir=true"),
+        &format!("?ref={head}&keep-git-dir=true"),
     );
 }
 

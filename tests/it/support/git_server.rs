@@ -113,8 +113,8 @@ fn answer(base: &Path, stream: TcpStream) {
     let (input, output) = (stream.try_clone().unwrap(), stream);
     let mut command = git(base);
     command
-        .args(["daemon", "--inetd", "--export-all", "--base-path"])
-        .arg(base)
+        .args(["daemon", "--inetd", "--export-all"])
+        .arg(format!("--base-path={}", base.display()))
         .stdin(Stdio::from(OwnedFd::from(input)))
         .stdout(Stdio::from(OwnedFd::from(output)))
         .stderr(Stdio::null());
