@@ -92,16 +92,6 @@ impl BuildRequest {
                 _ => None,
             }))
     }
-
-    /// Whether a repository is reached over ssh, for which daemons need the user's keys.
-    pub fn needs_ssh(&self) -> bool {
-        let own = match &self.context {
-            BuildContext::Remote(remote) => Some(remote),
-            _ => None,
-        };
-        let named = self.named_contexts.iter().filter_map(NamedContext::remote);
-        own.into_iter().chain(named).any(RemoteContext::is_ssh)
-    }
 }
 
 /// How long a node may take until one of its daemons is ready, unless something else is said:
@@ -121,6 +111,16 @@ pub enum BuildContext {
     Remote(RemoteContext),
     /// No files at all.
     Empty,
+}
+
+impl BuildContext {
+    /// What daemons fetch by themselves; `None` for everything else.
+    pub fn remote(&self) -> Option<&RemoteContext> {
+        match self {
+            Self::Remote(remote) => Some(remote),
+            _ => None,
+        }
+    }
 }
 
 /// Where the Dockerfile comes from.

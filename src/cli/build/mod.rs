@@ -80,7 +80,7 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         false => {
             let around = pin::Around {
                 app,
-                secrets: &secrets,
+                secrets: &lent.secrets,
                 registries: around.registries(),
             };
             tokio::select! {

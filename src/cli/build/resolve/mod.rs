@@ -15,7 +15,8 @@ use jiff::SignedDuration;
 use crate::credentials::ProxySettings;
 use crate::platform::Platform;
 use crate::request::{
-    BuildRequest, DEFAULT_WAIT, Entitlement, SecretSpec, SshSpec, parse_platforms,
+    BuildRequest, DEFAULT_WAIT, Entitlement, NamedContext, RemoteContext, SecretSpec, SshSpec,
+    parse_platforms,
 };
 
 use super::super::app::App;
@@ -44,10 +45,18 @@ pub(super) fn resolve(
 ) -> Result<BuildRequest, CliError> {
     let mut outputs = outputs::outputs(args, around.app)?;
     outputs::annotate(&mut outputs, &args.annotation)?;
+    let named_contexts = contexts::contexts(&args.build_context, around.app)?;
+    let named = named_contexts.iter().filter_map(NamedContext::remote);
+    let needs_ssh = source
+        .context
+        .remote()
+        .into_iter()
+        .chain(named)
+        .any(RemoteContext::is_ssh);
     Ok(BuildRequest {
         context: source.context.clone(),
         dockerfile: source.dockerfile.clone(),
-        named_contexts: contexts::contexts(&args.build_context, around.app)?,
+        named_contexts,
         platforms: platforms(args, around)?,
         tags: outputs::tags(args)?,
         outputs,
@@ -56,7 +65,7 @@ pub(super) fn resolve(
         call: args.call.resolve()?,
         entitlements: entitlements(args)?,
         secrets: secrets(args)?,
-        ssh: ssh(args)?,
+        ssh: ssh(args, needs_ssh)?,
         context_key: args.context_key.clone(),
         allow_emulation: args.allow_emulation
             || around.allow_emulation
@@ -140,8 +149,12 @@ fn secrets(args: &BuildArgs) -> Result<Vec<SecretSpec>, CliError> {
     Ok(secrets)
 }
 
-fn ssh(args: &BuildArgs) -> Result<Vec<SshSpec>, CliError> {
+/// The agents that are lent; where daemons reach a repository over ssh and none is, the user's.
+fn ssh(args: &BuildArgs, needs_one: bool) -> Result<Vec<SshSpec>, CliError> {
     let mut agents: Vec<SshSpec> = Vec::new();
+    if needs_one && args.ssh.is_empty() {
+        agents.extend(SshSpec::parse("default").map_err(CliError::usage)?);
+    }
     for agent in each(&args.ssh, SshSpec::parse)?.into_iter().flatten() {
         if agents.iter().any(|other| other.id() == agent.id()) {
             let problem = format!("--ssh: `{}` is given twice", agent.id());
