@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod credentials;
 pub mod digest;
+pub mod engine;
 pub mod event;
 pub mod ignore;
 pub mod merge;

@@ -97,6 +97,24 @@ pub enum MergeStep {
         /// Whether each platform has a directory of its own below `dest`.
         split: bool,
     },
+    /// Makes one image of the received archives.
+    Image {
+        /// The output of the request, by position.
+        output: usize,
+        /// The node whose units it is made of; `None` means all.
+        node: Option<String>,
+        /// What the image is called, and what is noted on it.
+        notes: ImageNotes,
+        /// Where it goes.
+        to: ImageTo,
+    },
+    /// Makes one tar of the received ones, with a directory for each platform.
+    Tars {
+        /// The output of the request, by position.
+        output: usize,
+        /// The file; `None` means stdout.
+        dest: Option<PathBuf>,
+    },
     /// Moves one received file into place, or copies it to stdout.
     File {
         /// The output of the request, by position.
@@ -104,6 +122,47 @@ pub enum MergeStep {
         /// The file; `None` means stdout.
         dest: Option<PathBuf>,
     },
+}
+
+impl MergeStep {
+    /// Whether an exporter of this unit, for this output, contributes to the step.
+    pub fn takes(&self, unit: &BuildUnit, of: usize) -> bool {
+        match self {
+            MergeStep::Image { output, node, .. } => {
+                *output == of && node.as_ref().is_none_or(|node| *node == unit.node)
+            }
+            MergeStep::Publish { output, .. }
+            | MergeStep::Local { output, .. }
+            | MergeStep::Tars { output, .. }
+            | MergeStep::File { output, .. } => *output == of,
+        }
+    }
+}
+
+/// What an image that the client makes is called, and what is noted on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageNotes {
+    /// Its names, with tags.
+    pub names: Vec<ImageRef>,
+    /// Annotations of the index itself.
+    pub index: BTreeMap<String, String>,
+    /// Annotations of the descriptor of the index.
+    pub index_descriptor: BTreeMap<String, String>,
+    /// Annotations of the entries in the index.
+    pub descriptors: Vec<DescriptorAnnotation>,
+}
+
+/// Where an image that the client makes goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageTo {
+    /// A tar; `None` means stdout.
+    File(Option<PathBuf>),
+    /// An OCI image layout in a directory.
+    Layout(PathBuf),
+    /// The Docker engine that the output names.
+    NamedEngine,
+    /// The Docker engine that this node is.
+    Node(String),
 }
 
 /// One annotation of entries in a merged index.
@@ -120,6 +179,56 @@ pub struct DescriptorAnnotation {
 /// What a unit's daemon answered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnitOutput {
-    /// The keys that the exporters returned, as BuildKit names them.
+    /// The keys that the exporters returned, as BuildKit names them; of keys that several
+    /// returned, the last one's values.
     pub response: BTreeMap<String, String>,
+    /// Keys that belong to one exporter, by its position; only where the response cannot be
+    /// the last one's.
+    pub own: BTreeMap<usize, BTreeMap<String, String>>,
+}
+
+impl UnitOutput {
+    /// The answer as one exporter alone would have given it.
+    #[must_use]
+    pub fn of_exporter(&self, position: usize) -> Self {
+        let mut response = self.response.clone();
+        response.extend(self.own.get(&position).cloned().unwrap_or_default());
+        UnitOutput {
+            response,
+            own: BTreeMap::new(),
+        }
+    }
+}
+
+impl BuildUnit {
+    /// Whether several of its exporters leave images that differ, so that the answer, in which
+    /// the last one's keys stay, does not say what the others left.
+    pub fn mixes_images(&self) -> bool {
+        let pushes = self
+            .exports
+            .iter()
+            .filter(|export| export.kind == ExportKind::Push)
+            .map(UnitExport::shape);
+        let mut shapes = pushes;
+        let first = shapes.next();
+        shapes.any(|other| Some(&other) != first.as_ref())
+    }
+}
+
+impl UnitExport {
+    /// The attributes that decide what an image looks like, rather than where it goes.
+    fn shape(&self) -> BTreeMap<&str, &str> {
+        const PLACE: [&str; 5] = [
+            "name",
+            "push",
+            "push-by-digest",
+            "registry.insecure",
+            "store",
+        ];
+        let attrs = self.attrs.iter();
+        attrs
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .filter(|(key, _)| !PLACE.contains(key))
+            .collect()
+    }
 }

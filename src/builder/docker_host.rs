@@ -122,6 +122,19 @@ pub fn docker_engine(env: &Env) -> Result<DockerEngine, DockerHostError> {
     }
 }
 
+/// Finds the engine of one docker context that something else names.
+///
+/// # Errors
+///
+/// When there is no such context, or it leads to no engine.
+pub fn docker_engine_of(
+    env: &Env,
+    context: &str,
+    named_by: &str,
+) -> Result<DockerEngine, DockerHostError> {
+    docker_context(env, context, named_by)
+}
+
 /// Finds the engine of one docker context; `named_by` is what names it, for messages.
 ///
 /// # Errors

@@ -16,12 +16,13 @@ mod probe;
 mod spec;
 mod store;
 
+use crate::buildkit::endpoint::Endpoint;
 use crate::buildkit::io::ByteStream;
 use crate::config::Env;
-use crate::node::{NodeInfo, Reported};
+use crate::node::{ImageStore, NodeInfo, Reported};
 
 pub use choose::{DEFAULT_BUILDER, Named, NamedBy, NoneChosen, UnknownBuilder};
-pub use docker_host::{DockerEngine, DockerHostError, docker_engine};
+pub use docker_host::{DockerEngine, DockerHostError, docker_engine, docker_engine_of};
 pub use driver::kubernetes;
 pub use driver::{DriverError, Fate, FoundPool, Instance, PodView, PoolError, Watch, find_pools};
 pub use find::{BrokenBuilder, FindError, Finder, FoundBuilder};
@@ -93,6 +94,10 @@ impl Node {
             name: self.spec.name.clone(),
             configured: self.spec.platforms.clone(),
             reported: Reported::Unasked,
+            store: match self.spec.endpoint().is_some_and(Endpoint::is_docker) {
+                true => ImageStore::Engine,
+                false => ImageStore::None,
+            },
             slots: self.spec.slots,
             running: 0,
         }

@@ -11,8 +11,9 @@ use tokio::time::{Instant, timeout_at};
 use super::Node;
 use super::open::{Answer, OpenError, Wanted};
 use crate::buildkit::history;
+use crate::buildkit::info::DaemonInfo;
 use crate::causes::causes;
-use crate::node::{NodeInfo, Reported};
+use crate::node::{ImageStore, NodeInfo, Reported};
 
 /// How long all nodes together may take to answer. People wait for the plan; a node that is
 /// slower than this can be given its platforms by configuration, and is then not asked.
@@ -74,10 +75,24 @@ fn info(node: &Node, outcome: &Result<Answer, OpenError>) -> NodeInfo {
         }
         Err(error) => (Reported::Failed(causes(error)), 0),
     };
+    let plain = node.info();
+    let store = match outcome {
+        Ok(answer) => store(answer.connection.info()),
+        Err(_) => plain.store,
+    };
     NodeInfo {
         reported,
         running,
-        ..node.info()
+        store,
+        ..plain
+    }
+}
+
+fn store(daemon: &DaemonInfo) -> ImageStore {
+    match (daemon.is_docker(), daemon.containerd_store()) {
+        (false, _) => ImageStore::None,
+        (true, false) => ImageStore::Classic,
+        (true, true) => ImageStore::Containerd,
     }
 }
 

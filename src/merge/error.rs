@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::oci::archive::ArchiveError;
+use crate::oci::layout::LayoutError;
 use crate::receive::WriteError;
 
 /// Why there is no place to receive into.
@@ -15,6 +17,9 @@ pub enum StageError {
     /// The destination of a file is a directory.
     #[error("{} is a directory, and the output is one file", .0.display())]
     IsADirectory(PathBuf),
+    /// The destination holds an image layout that cannot be added to.
+    #[error(transparent)]
+    Layout(LayoutError),
     /// The destination, or the stage in it, cannot be made.
     #[error("cannot {action} {}", path.display())]
     Create {
@@ -96,6 +101,31 @@ pub enum MergeError {
     /// Everything is in place, but a directory has not got its mode or time.
     #[error("everything is in place, but not all modes and times are")]
     Attributes(#[source] WriteError),
+    /// A daemon's archive is not a whole image.
+    #[error("what {from} sent is not a whole image")]
+    Archive {
+        /// Who sent it.
+        from: String,
+        /// What is wrong with it.
+        source: ArchiveError,
+    },
+    /// A daemon's tar cannot be read.
+    #[error("what {from} sent is not a whole tar")]
+    Tar {
+        /// Who sent it.
+        from: String,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// There is no place for what is made of the results.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// What the daemons sent cannot be one image.
+    #[error(transparent)]
+    Image(#[from] crate::oci::MergeError),
+    /// The image cannot be put into its layout directory.
+    #[error(transparent)]
+    Layout(LayoutError),
     /// A file cannot be put into place.
     #[error("cannot write {}", path.display())]
     File {

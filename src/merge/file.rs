@@ -113,6 +113,18 @@ impl FileStage {
         }
     }
 
+    /// The file that counts, where it is needed before it is put into place, or instead.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it was not received to its end.
+    pub fn complete(&self) -> Result<Arc<FileSink>, MergeError> {
+        self.check()?;
+        let attempts = self.attempts();
+        let last = attempts.last().map(|attempt| Arc::clone(&attempt.sink));
+        last.ok_or_else(|| self.incomplete())
+    }
+
     /// Puts the file into place, or copies it to `stdout` if that is where it goes.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use rustix::io::Errno;
 
 use super::entries::{names, open_directory, remove};
 use super::error::StageError;
-use crate::receive::TreeSink;
+use crate::receive::{FileSink, TreeSink};
 
 /// What the names of stages start with. The rest is the process and a random number, or `new`
 /// and a random number until the lock is taken.
@@ -85,6 +85,23 @@ impl Stage {
         Ok(tree)
     }
 
+    /// Makes an empty file for one unit's result; a unit that is tried again needs another one.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does.
+    pub fn file(&self) -> Result<Arc<FileSink>, StageError> {
+        let name = format!("{:016x}.tar", RandomState::new().build_hasher().finish());
+        let path = self.directory.path.join(name);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(create_error("create", &path))?;
+        Ok(Arc::new(FileSink::new(file, self.dest.clone())))
+    }
+
     /// The user's directory, without links.
     pub fn dest(&self) -> &Path {
         &self.dest
@@ -96,6 +113,11 @@ impl Stage {
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.directory.fd()
+    }
+
+    /// The stage's own directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.directory.path
     }
 
     /// The destination stays, even if we made it.

@@ -21,6 +21,11 @@ pub fn is_index(media_type: &str) -> bool {
     media_type == INDEX || media_type == DOCKER_LIST
 }
 
+/// Whether the type is a manifest's, of OCI or of Docker.
+pub fn is_manifest(media_type: &str) -> bool {
+    media_type == MANIFEST || media_type == DOCKER_MANIFEST
+}
+
 /// Whether the type is Docker's own.
 pub fn is_docker(media_type: &str) -> bool {
     media_type.starts_with("application/vnd.docker.")

@@ -59,14 +59,20 @@ pub fn unnamed(descriptor: &Descriptor) -> Descriptor {
 /// Puts a descriptor into an index under a name: what had the name before goes, and so does an
 /// entry of the same content without a name.
 pub fn put(index: &mut Index, descriptor: &Descriptor, name: &EntryName) {
-    let entry = name.on(descriptor);
-    let names = names_of(&entry);
-    let digest = entry.digest;
+    put_entry(index, &name.on(descriptor));
+}
+
+/// Puts an entry that may have a name into an index, by the same rules.
+pub fn put_entry(index: &mut Index, entry: &Descriptor) {
+    let names = names_of(entry);
+    if names == (None, None) {
+        return put_unnamed(index, entry);
+    }
     index.manifests.retain(|other| {
         let theirs = names_of(other);
-        theirs != names && !(theirs == (None, None) && other.digest == digest)
+        theirs != names && !(theirs == (None, None) && other.digest == entry.digest)
     });
-    index.manifests.push(entry);
+    index.manifests.push(entry.clone());
 }
 
 /// Puts a descriptor into an index without a name, unless its content is listed already.

@@ -4,7 +4,7 @@
 
 use oci_spec::image::ImageManifest;
 
-use super::Descriptor;
+use super::{Descriptor, Index, media_type};
 use crate::platform::{Platform, PlatformObject};
 
 /// The platform that an image configuration says it is for.
@@ -34,6 +34,14 @@ pub fn manifest_parts(manifest: &[u8]) -> Option<Vec<Descriptor>> {
             ))
         })
         .collect()
+}
+
+/// What an index lists, or a manifest needs; `None` when the bytes are neither.
+pub fn blobs_below(media_type: &str, document: &[u8]) -> Option<Vec<Descriptor>> {
+    match media_type::is_index(media_type) {
+        true => Some(Index::parse(document).ok()?.manifests),
+        false => manifest_parts(document),
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub(super) struct Annotations {
     pub(super) index: BTreeMap<String, String>,
     /// Onto entries of the index.
     pub(super) descriptors: Vec<DescriptorAnnotation>,
+    /// Onto the descriptor of the index, which only a layout has.
+    pub(super) index_descriptor: BTreeMap<String, String>,
 }
 
 /// The thing an annotation is written on.
@@ -54,8 +56,7 @@ impl Annotations {
                         value,
                     });
                 }
-                // The descriptor of a pushed index is written down nowhere.
-                Place::IndexDescriptor => {}
+                Place::IndexDescriptor => drop(taken.index_descriptor.insert(key, value)),
             }
         }
         Ok(taken)

@@ -227,6 +227,7 @@ fn distinct(platforms: &[Platform]) -> Vec<Platform> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::ImageStore;
 
     fn platforms(text: &str) -> Vec<Platform> {
         text.split_whitespace()
@@ -239,6 +240,7 @@ mod tests {
             name: name.to_owned(),
             configured: platforms(list),
             reported: Reported::Unasked,
+            store: ImageStore::None,
             slots: None,
             running: 0,
         }

@@ -8,8 +8,10 @@ pub mod assign;
 mod output;
 mod question;
 
+use std::collections::BTreeMap;
+
 use crate::event::UnitId;
-use crate::node::{NodeInfo, Reported};
+use crate::node::{EngineInfo, NodeInfo, Reported};
 use crate::platform::Platform;
 use crate::request::BuildRequest;
 use crate::unit::{BuildUnit, MergeStep, UnitExport};
@@ -46,6 +48,17 @@ pub enum PlanError {
     /// Nobody builds this platform.
     #[error(transparent)]
     NoNode(#[from] Box<NoNode>),
+    /// A Docker engine's store has room for one platform under a name.
+    #[error(
+        "the Docker engine at {engine} has the classic image store, which holds one platform \
+         under a name, and {platforms} were asked for"
+    )]
+    ClassicStore {
+        /// The node, or the engine's endpoint.
+        engine: String,
+        /// How many platforms.
+        platforms: usize,
+    },
     /// An output that makes no sense, or not with these platforms.
     #[error("--output type={kind}: {problem}")]
     Output {
@@ -94,7 +107,7 @@ impl PlanError {
         match self {
             PlanError::FirstNodeSilent { .. } => true,
             PlanError::NoNode(error) => error.silent_may_build,
-            PlanError::NoNodes | PlanError::Output { .. } => false,
+            PlanError::NoNodes | PlanError::Output { .. } | PlanError::ClassicStore { .. } => false,
         }
     }
 
@@ -106,6 +119,12 @@ impl PlanError {
                 "name the platform with --platform, and another node may build it".to_owned()
             }),
             PlanError::NoNodes => Some("add one with `mbuild builder create`".to_owned()),
+            PlanError::ClassicStore { .. } => Some(
+                "load the image of this machine with `--platform local`, or push all of them; \
+                 an engine with `\"features\": {\"containerd-snapshotter\": true}` in its \
+                 daemon.json takes all of them"
+                    .to_owned(),
+            ),
             PlanError::Output { .. } => None,
         }
     }
@@ -128,7 +147,13 @@ impl NoNode {
 }
 
 /// Makes the plan of a build on these nodes.
-pub fn plan(request: &BuildRequest, nodes: &[NodeInfo]) -> Result<BuildPlan, PlanError> {
+///
+/// `engines` are those that outputs load their images into, by the output's position.
+pub fn plan(
+    request: &BuildRequest,
+    nodes: &[NodeInfo],
+    engines: &BTreeMap<usize, EngineInfo>,
+) -> Result<BuildPlan, PlanError> {
     if request.call.is_some() {
         let chosen = question::choose(&request.platforms, nodes)?;
         return Ok(BuildPlan {
@@ -138,18 +163,21 @@ pub fn plan(request: &BuildRequest, nodes: &[NodeInfo]) -> Result<BuildPlan, Pla
         });
     }
     let assignments = assign::assign(&request.platforms, nodes, request.allow_emulation)?;
-    let outputs = output::plan_outputs(request, assignments.len())?;
+    let placed: Vec<&NodeInfo> = assignments
+        .iter()
+        .map(|assignment| &nodes[assignment.node])
+        .collect();
+    let outputs = output::plan_outputs(request, &placed, engines)?;
     let units = assignments
         .iter()
         .enumerate()
         .map(|(position, assignment)| {
-            let exports = output::exports_for(&outputs.templates, &assignment.platform);
+            let exports = outputs.exports_for(&assignment.platform, &nodes[assignment.node].name);
             unit(position, assignment, nodes, exports)
         })
         .collect::<Vec<_>>();
     let mut warnings = outputs.warnings;
     warnings.extend(silent_nodes(nodes));
-    output::refuse_shared_store(&units)?;
     Ok(BuildPlan {
         units,
         merge: outputs.merge,

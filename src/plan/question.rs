@@ -36,6 +36,7 @@ mod tests {
             name: name.to_owned(),
             configured: vec![platform.parse().unwrap()],
             reported: Reported::Unasked,
+            store: crate::node::ImageStore::None,
             slots: None,
             running: 0,
         }

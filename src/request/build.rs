@@ -29,6 +29,8 @@ pub struct BuildRequest {
     pub tags: Vec<ImageRef>,
     /// Where the results go; empty means that nothing was asked for.
     pub outputs: Vec<OutputSpec>,
+    /// Whether the outputs stand for none: an image for those nodes that are Docker engines.
+    pub outputs_by_default: bool,
     /// What the Dockerfile frontend is told.
     pub frontend: FrontendOptions,
     /// Statements about the image; none that is switched off.
@@ -64,6 +66,7 @@ impl BuildRequest {
             platforms: Vec::new(),
             tags: Vec::new(),
             outputs: Vec::new(),
+            outputs_by_default: false,
             frontend: FrontendOptions::default(),
             attestations: Vec::new(),
             call: None,

@@ -7,7 +7,7 @@ use crate::builder::{Answer, Instance, Node, Wanted};
 use crate::buildkit::Connection;
 use crate::buildkit::session::Services;
 use crate::event::{Event, UnitId};
-use crate::unit::{BuildUnit, ExportKind};
+use crate::unit::{ArchiveKind, BuildUnit, ExportKind};
 
 use super::error::UnitError;
 use super::frontend;
@@ -136,9 +136,24 @@ fn wanted<'a>(units: &[&BuildUnit], lost: &'a [Instance], job: &'a Job<'a>) -> W
     }
 }
 
+const CLASSIC: &str = "is a Docker engine without the containerd image store";
+const SWITCH: &str = "set `\"features\": {\"containerd-snapshotter\": true}` in its daemon.json";
+
 /// Refuses what the daemon would silently do otherwise.
 fn check(connection: &Connection, unit: &BuildUnit) -> Result<(), UnitError> {
     let info = connection.info();
+    let archives = unit.exports.iter().any(|export| {
+        matches!(
+            export.kind,
+            ExportKind::File(ArchiveKind::Oci | ArchiveKind::Docker)
+        )
+    });
+    if archives && info.is_docker() && !info.containerd_store() {
+        return Err(UnitError::Lacks {
+            endpoint: connection.endpoint().to_owned(),
+            lack: format!("{CLASSIC}, which makes no image archives; {SWITCH}"),
+        });
+    }
     let pushes = unit
         .exports
         .iter()
@@ -146,10 +161,7 @@ fn check(connection: &Connection, unit: &BuildUnit) -> Result<(), UnitError> {
     if pushes && info.is_docker() && !info.containerd_store() {
         return Err(UnitError::Lacks {
             endpoint: connection.endpoint().to_owned(),
-            lack: "is a Docker engine without the containerd image store, which cannot push what \
-                   it builds; set `\"features\": {\"containerd-snapshotter\": true}` in its \
-                   daemon.json"
-                .to_owned(),
+            lack: format!("{CLASSIC}, which cannot push what it builds; {SWITCH}"),
         });
     }
     Ok(())

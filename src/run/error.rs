@@ -5,6 +5,7 @@ use std::io;
 use crate::builder::OpenError;
 use crate::buildkit::session::IdError;
 use crate::buildkit::{OpenSessionError, SolveError, SolveErrorKind};
+use crate::engine::EngineError;
 use crate::merge::registry::{PublishError, PushedError};
 use crate::merge::{MergeError, StageError};
 use crate::registry::RegistryError;
@@ -116,6 +117,12 @@ pub enum DeliverError {
     /// The image was not published.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The image was not loaded.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// It is not known which engine the image is for.
+    #[error("it is not known which Docker engine is meant")]
+    NoEngine,
     /// The files were not moved into place.
     #[error(transparent)]
     Local(#[from] MergeError),

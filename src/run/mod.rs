@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::builder::{Answer, Builder};
 use crate::buildkit::session::{SecretSource, SshAgent, TokenSource};
 use crate::credentials::Credentials;
+use crate::engine::Engine;
 use crate::event::Event;
 use crate::merge::registry::check_push;
 use crate::plan::BuildPlan;
@@ -36,7 +37,7 @@ use crate::request::BuildRequest;
 use crate::unit::MergeStep;
 
 pub use error::{DeliverError, PrepareError, UnitError};
-pub use outcome::{BuildOutcome, Delivered, UnitReport};
+pub use outcome::{BuildOutcome, Delivered, DeliveredImage, UnitReport};
 pub use tokens::RegistryTokens;
 
 /// Everything around a build that its plan does not say.
@@ -60,6 +61,8 @@ pub struct Surroundings {
     pub shared_key: String,
     /// The key by which a project meets the same one of a node's daemons.
     pub affinity: String,
+    /// The Docker engines that outputs name, by the output's position.
+    pub engines: BTreeMap<usize, Engine>,
     /// A directory for temporary files.
     pub temp: PathBuf,
     /// Where events go.

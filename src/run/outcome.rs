@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use crate::merge::registry::Published;
+use crate::oci::Descriptor;
+use crate::reference::ImageRef;
 use crate::unit::{BuildUnit, UnitOutput};
 
 use super::error::{DeliverError, UnitError};
@@ -40,6 +42,19 @@ pub enum Delivered {
     Tree(PathBuf),
     /// A file; `None` means stdout.
     File(Option<PathBuf>),
+    /// An image in an archive, a layout or a Docker engine.
+    Image(Box<DeliveredImage>),
+}
+
+/// An image that was delivered, but not to a registry.
+#[derive(Debug)]
+pub struct DeliveredImage {
+    /// What its names stand for.
+    pub root: Descriptor,
+    /// The images and attestations below it; the root itself when it is a manifest.
+    pub entries: Vec<Descriptor>,
+    /// Its names.
+    pub names: Vec<ImageRef>,
 }
 
 impl BuildOutcome {
@@ -60,6 +75,14 @@ impl BuildOutcome {
     pub fn failures(&self) -> impl Iterator<Item = (&BuildUnit, &UnitError)> {
         self.units.iter().filter_map(|report| match &report.result {
             Err(error) if !error.is_cancelled() => Some((&report.unit, error)),
+            _ => None,
+        })
+    }
+
+    /// The first image that was delivered otherwise; `None` if none was.
+    pub fn image(&self) -> Option<&DeliveredImage> {
+        self.delivered.iter().find_map(|delivered| match delivered {
+            Ok(Delivered::Image(image)) => Some(&**image),
             _ => None,
         })
     }

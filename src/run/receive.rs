@@ -9,24 +9,62 @@ use crate::buildkit::session::{FileSinks, Services, Sink};
 use crate::causes::causes;
 use crate::event::UnitId;
 use crate::merge::StageError;
+use crate::merge::archive::{LayoutStage, Received};
 use crate::merge::file::FileStage;
 use crate::merge::local::PlatformTree;
 use crate::merge::stage::Stage;
 use crate::plan::BuildPlan;
-use crate::receive::TreeState;
-use crate::unit::{BuildUnit, ExportKind, MergeStep, UnitExport};
+use crate::receive::{FileSink, TreeState};
+use crate::unit::{BuildUnit, ExportKind, ImageTo, MergeStep, UnitExport};
 
 use super::error::UnitError;
 
 /// Every place that units' results are received into. Making and dropping it blocks on the
 /// disk.
 pub(super) struct Stages {
-    /// Stages of directory outputs, by output.
-    trees: BTreeMap<usize, Stage>,
-    /// Stages of file outputs, by output.
-    files: BTreeMap<usize, FileStage>,
+    plan: BuildPlan,
+    /// The place of each merge step that has one, by the step's position.
+    places: BTreeMap<usize, Place>,
     /// What each unit's exporters write into, by the exporter's id.
     sinks: Mutex<BTreeMap<UnitId, BTreeMap<u32, Sink>>>,
+}
+
+/// Where one merge step's results wait.
+pub(super) enum Place {
+    Trees(Stage),
+    File(FileStage),
+    Layout(LayoutStage),
+}
+
+impl Place {
+    fn create(step: &MergeStep, temp: &Path) -> Result<Option<Self>, StageError> {
+        Ok(Some(match step {
+            MergeStep::Publish { .. } => return Ok(None),
+            MergeStep::Local { dest, .. } => Place::Trees(Stage::create(dest)?),
+            MergeStep::File { dest, .. }
+            | MergeStep::Tars { dest, .. }
+            | MergeStep::Image {
+                to: ImageTo::File(dest),
+                ..
+            } => Place::File(FileStage::create(dest.as_deref(), temp)?),
+            MergeStep::Image {
+                to: ImageTo::NamedEngine | ImageTo::Node(_),
+                ..
+            } => Place::File(FileStage::create(None, temp)?),
+            MergeStep::Image {
+                to: ImageTo::Layout(dest),
+                ..
+            } => Place::Layout(LayoutStage::create(dest)?),
+        }))
+    }
+
+    fn sink(&self) -> Result<Sink, StageError> {
+        Ok(match self {
+            Place::Trees(stage) => Sink::Tree(stage.tree()?),
+            Place::File(stage) => Sink::File(stage.attempt()?),
+            Place::Layout(stage) => Sink::File(stage.attempt()?),
+        })
+    }
 }
 
 impl Stages {
@@ -34,20 +72,13 @@ impl Stages {
     /// built.
     pub(super) fn create(plan: &BuildPlan, temp: &Path) -> Result<Self, StageError> {
         let mut stages = Stages {
-            trees: BTreeMap::new(),
-            files: BTreeMap::new(),
+            plan: plan.clone(),
+            places: BTreeMap::new(),
             sinks: Mutex::default(),
         };
-        for step in &plan.merge {
-            match step {
-                MergeStep::Publish { .. } => {}
-                MergeStep::Local { output, dest, .. } => {
-                    stages.trees.insert(*output, Stage::create(dest)?);
-                }
-                MergeStep::File { output, dest } => {
-                    let stage = FileStage::create(dest.as_deref(), temp)?;
-                    stages.files.insert(*output, stage);
-                }
+        for (position, step) in plan.merge.iter().enumerate() {
+            if let Some(place) = Place::create(step, temp)? {
+                stages.places.insert(position, place);
             }
         }
         for unit in &plan.units {
@@ -72,25 +103,20 @@ impl Stages {
     fn sinks_of(&self, unit: &BuildUnit) -> Result<BTreeMap<u32, Sink>, StageError> {
         let mut sinks = BTreeMap::new();
         for (id, export) in (0..).zip(&unit.exports) {
-            if let Some(sink) = self.sink(export)? {
-                sinks.insert(id, sink);
+            if let Some(place) = self.place_of(unit, export) {
+                sinks.insert(id, place.sink()?);
             }
         }
         Ok(sinks)
     }
 
-    fn sink(&self, export: &UnitExport) -> Result<Option<Sink>, StageError> {
-        Ok(match export.kind {
-            ExportKind::Push | ExportKind::Store => None,
-            ExportKind::Tree => match self.trees.get(&export.output) {
-                Some(stage) => Some(Sink::Tree(stage.tree()?)),
-                None => None,
-            },
-            ExportKind::File(_) => match self.files.get(&export.output) {
-                Some(stage) => Some(Sink::File(stage.attempt()?)),
-                None => None,
-            },
-        })
+    fn place_of(&self, unit: &BuildUnit, export: &UnitExport) -> Option<&Place> {
+        if matches!(export.kind, ExportKind::Push | ExportKind::Store) {
+            return None;
+        }
+        let mut steps = self.plan.merge.iter();
+        let position = steps.position(|step| step.takes(unit, export.output))?;
+        self.places.get(&position)
     }
 
     /// Adds the service that takes this unit's results.
@@ -137,36 +163,55 @@ impl Stages {
         }
     }
 
-    /// Takes the stage of a directory output, with the trees of the units in their order.
-    pub(super) fn take_trees(
-        &mut self,
-        output: usize,
-        plan: &BuildPlan,
-    ) -> Option<(Stage, Vec<PlatformTree>)> {
-        let stage = self.trees.remove(&output)?;
-        let trees = plan.units.iter().filter_map(|unit| {
-            let sinks = (0..).zip(&unit.exports);
-            let (id, _) = sinks
-                .into_iter()
-                .find(|(_, export)| export.output == output)?;
-            match self.sinks().get(&unit.id)?.get(&id)? {
+    /// Takes the place of a merge step; `None` when it has none, or it was taken before.
+    pub(super) fn take(&mut self, step: usize) -> Option<Place> {
+        self.places.remove(&step)
+    }
+
+    /// The trees that came for a merge step, in the units' order.
+    pub(super) fn trees(&self, step: usize) -> Vec<PlatformTree> {
+        let sinks = self.received(step).into_iter();
+        sinks
+            .filter_map(|(unit, sink)| match sink {
                 Sink::Tree(tree) => Some(PlatformTree {
                     platforms: vec![unit.platform.clone()],
-                    tree: Arc::clone(tree),
+                    tree,
                 }),
                 Sink::File(_) => None,
-            }
-        });
-        Some((stage, trees.collect()))
+            })
+            .collect()
     }
 
-    /// The stage of a file output.
-    pub(super) fn file(&self, output: usize) -> Option<&FileStage> {
-        self.files.get(&output)
+    /// The files that came for a merge step, in the units' order.
+    pub(super) fn files(&self, step: usize) -> Vec<Received> {
+        let of = |unit: &BuildUnit, file: Arc<FileSink>| Received {
+            from: format!("{} on {}", unit.platform, unit.node),
+            platform: unit.platform.clone(),
+            file,
+        };
+        let sinks = self.received(step).into_iter();
+        sinks
+            .filter_map(|(unit, sink)| match sink {
+                Sink::File(file) => Some(of(unit, file)),
+                Sink::Tree(_) => None,
+            })
+            .collect()
     }
 
-    /// Takes the stage of a file output.
-    pub(super) fn take_file(&mut self, output: usize) -> Option<FileStage> {
-        self.files.remove(&output)
+    fn received(&self, step: usize) -> Vec<(&BuildUnit, Sink)> {
+        let sinks = self.sinks();
+        let sink = |unit: &BuildUnit| {
+            let mut exports = (0..).zip(&unit.exports);
+            let (id, _) = exports.find(|(_, export)| {
+                let merge = &self.plan.merge;
+                merge
+                    .iter()
+                    .position(|other| other.takes(unit, export.output))
+                    == Some(step)
+            })?;
+            sinks.get(&unit.id)?.get(&id).cloned()
+        };
+        let units = self.plan.units.iter();
+        units.filter_map(|unit| Some((unit, sink(unit)?))).collect()
     }
 }

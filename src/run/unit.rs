@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::buildkit::session::{Services, SshWarnings, random_id};
-use crate::buildkit::{Connection, SolveSpec};
+use crate::buildkit::{Connection, SolveSpec, history};
 use crate::event::{Event, UnitId};
 use crate::unit::{BuildUnit, UnitOutput};
 
@@ -108,6 +108,28 @@ async fn build(
         (verdict, _) => verdict?,
     };
     job.stages.check(unit, daemon.connection.endpoint())?;
+    match unit.mixes_images() {
+        true => tell_apart(output, daemon, reference).await,
+        false => Ok(output),
+    }
+}
+
+/// Asks the daemon's history what each exporter left: the answer has the last one's keys only.
+async fn tell_apart(
+    mut output: UnitOutput,
+    daemon: &Daemon,
+    reference: &str,
+) -> Result<UnitOutput, UnitError> {
+    let exported = history::exported(&daemon.connection, reference).await;
+    let Some(exported) = exported else {
+        return Err(UnitError::Lacks {
+            endpoint: daemon.connection.endpoint().to_owned(),
+            lack: "keeps no record of its builds, which alone tells apart two images that are \
+                   pushed in different forms; push them one after the other"
+                .to_owned(),
+        });
+    };
+    output.own = exported;
     Ok(output)
 }
 
@@ -128,7 +150,7 @@ async fn solve(
     let mut verdict = pin!(async {
         tokio::select! {
             solved = connection.solve(spec) => solved
-                .map(|output| UnitOutput { response: output.response })
+                .map(|output| UnitOutput { response: output.response, ..UnitOutput::default() })
                 .map_err(UnitError::Solve),
             () = cancel.cancelled() => Err(UnitError::Cancelled),
         }

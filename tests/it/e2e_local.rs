@@ -18,9 +18,7 @@ cases!(beside:
     a_stopped_build_leaves_the_destination_as_it_was,
     a_destination_that_cannot_be_written_stops_the_build_before_it_starts,
     a_tar_goes_to_stdout,
-    a_tar_of_two_platforms_is_refused,
     files_and_an_image_come_from_one_build,
-    an_image_goes_to_a_file,
 );
 
 /// A context whose result is one file that differs between platforms and one that does not.
@@ -184,23 +182,9 @@ fn a_tar_goes_to_stdout(target: &Target) {
     assert!(!sandbox.path("out.tar").exists(), "whole or not at all");
 }
 
-fn a_tar_of_two_platforms_is_refused(target: &Target) {
-    let sandbox = sandbox(target, "1");
-    sandbox
-        .run(&format!("{BOTH} -o type=tar,dest=out.tar ctx"))
-        .exits(2)
-        .says(&["tar"])
-        .says_not(&["#1 "]);
-}
-
 fn files_and_an_image_come_from_one_build(target: &Target) {
     let sandbox = sandbox(target, "1");
     let name = target.repository("and-files");
-    sandbox
-        .run(&format!(
-            "{BOTH} -o out -o type=registry,name={name}:1 -o type=tar,dest=x.tar ctx"
-        ))
-        .exits(2);
     sandbox
         .run(&format!("{BOTH} -o out -o type=registry,name={name}:1 ctx"))
         .exits(0);
@@ -208,24 +192,4 @@ fn files_and_an_image_come_from_one_build(target: &Target) {
     let hub = crate::support::hub::Hub::new(&name);
     let image = hub.image(&hub.manifest("1"), "linux/arm64");
     assert_eq!(hub.file(&image, "arch"), b"arm64\n");
-}
-
-fn an_image_goes_to_a_file(target: &Target) {
-    let sandbox = sandbox(target, "1");
-    for (kind, member) in [("oci", "index.json"), ("docker", "manifest.json")] {
-        sandbox
-            .run(&format!(
-                "--platform linux/arm64 -t app:1 -o type={kind},dest=image.tar ctx"
-            ))
-            .exits(0)
-            .prints_nothing();
-        let mut tar = tar::Archive::new(fs::File::open(sandbox.path("image.tar")).unwrap());
-        let mut entries = tar.entries().unwrap().map(Result::unwrap);
-        let found = entries.any(|entry| entry.path().unwrap().ends_with(member));
-        assert!(found, "{kind}: no {member}");
-        sandbox
-            .run(&format!("{BOTH} -t app:1 -o type={kind},dest=two.tar ctx"))
-            .exits(2)
-            .says(&[kind]);
-    }
 }

@@ -28,6 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("receive", &[]),
     ("remote", &["process_group", "request"]),
     ("oci", &["digest", "platform", "reference"]),
+    ("engine", &["buildkit", "node"]),
     (
         "registry",
         &[
@@ -91,6 +92,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "causes",
             "credentials",
             "digest",
+            "engine",
             "event",
             "merge",
             "oci",

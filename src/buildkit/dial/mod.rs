@@ -233,6 +233,22 @@ pub fn dialer(endpoint: &Endpoint, tls: Option<&TlsFiles>) -> Box<dyn Dial> {
     }
 }
 
+/// Chooses the dialer of a Docker engine's own API; `None` for what is no such engine.
+pub fn engine_dialer(endpoint: &Endpoint, tls: Option<&TlsFiles>) -> Option<Box<dyn Dial>> {
+    let name = endpoint.to_string();
+    Some(match endpoint {
+        Endpoint::DockerUnix(path) => Box::new(UnixDialer::new(path, name)),
+        Endpoint::DockerTcp(address) => match tls {
+            Some(files) => Box::new(TlsDialer::new(address, name, files, tls::HTTP1)),
+            None => Box::new(TcpDialer::new(address, name)),
+        },
+        Endpoint::DockerSsh(target) => Box::new(CommandDialer::ssh_docker(target, name)),
+        Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Ssh(_) | Endpoint::DockerContainer(_) => {
+            return None;
+        }
+    })
+}
+
 /// Gives a dial a limit.
 async fn within<T>(
     limit: Duration,

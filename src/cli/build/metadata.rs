@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::digest::Digest;
 use crate::merge::registry::Pushed;
-use crate::oci::Descriptor;
+use crate::oci::{Descriptor, media_type};
 use crate::progress::State;
 use crate::request::{BuildContext, BuildRequest, NamedSource};
 use crate::run::{BuildOutcome, UnitReport};
@@ -64,6 +64,12 @@ impl Image {
         let config = single
             .and_then(|output| output.response.get("containerimage.config.digest"))
             .cloned();
+        // Of several outputs one may be an index: it has no configuration of its own.
+        let config_of = |root: &Descriptor| {
+            config
+                .clone()
+                .filter(|_| !media_type::is_index(&root.media_type))
+        };
         if let Some(published) = outcome.published() {
             let mut names: Vec<String> = published.moved.iter().map(ToString::to_string).collect();
             if names.is_empty() && published.unmoved.is_empty() {
@@ -72,8 +78,17 @@ impl Image {
             }
             return Some(Image {
                 digest: published.root.digest.to_string(),
-                config,
+                config: config_of(&published.root),
                 descriptor: serde_json::to_value(&published.root).ok(),
+                names: (!names.is_empty()).then(|| names.join(",")),
+            });
+        }
+        if let Some(image) = outcome.image() {
+            let names: Vec<String> = image.names.iter().map(ToString::to_string).collect();
+            return Some(Image {
+                digest: image.root.digest.to_string(),
+                config: config_of(&image.root),
+                descriptor: serde_json::to_value(&image.root).ok(),
                 names: (!names.is_empty()).then(|| names.join(",")),
             });
         }
@@ -173,13 +188,13 @@ fn platform(report: &UnitReport, outcome: &BuildOutcome, progress: &State) -> Pl
     let answered = |key: &str| output.response.get(key).and_then(|text| text.parse().ok());
     json.config = answered("containerimage.config.digest");
     json.manifest = answered("containerimage.digest");
-    if let Some(published) = outcome.published() {
+    let published = outcome.published().map(|published| &published.entries);
+    if let Some(entries) = published.or(outcome.image().map(|image| &image.entries)) {
         let own =
             |entry: &&Descriptor| entry.known_platform().as_ref() == Some(&report.unit.platform);
-        if let Some(entry) = published.entries.iter().find(own) {
+        if let Some(entry) = entries.iter().find(own) {
             json.manifest = Some(entry.digest);
-            json.attestations = published
-                .entries
+            json.attestations = entries
                 .iter()
                 .filter(|other| other.attests() == Some(entry.digest))
                 .map(|other| other.digest)

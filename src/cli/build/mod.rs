@@ -6,6 +6,7 @@
 mod affinity;
 mod answer;
 mod args;
+mod engines;
 mod execute;
 mod files;
 mod finish;
@@ -118,7 +119,7 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     let (events, received) = unbounded_channel();
     app.notes.attach(&events);
     let surroundings = around.for_run(
-        (placed.builder, placed.open),
+        (placed.builder, placed.open, placed.engines),
         lent,
         affinity,
         &request,

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use crate::builder::{Answer, Builder, Finder, FoundBuilder, Probed, Store, probe};
 use crate::buildkit::endpoint::Endpoint;
 use crate::config::Settings;
+use crate::engine::Engine;
 use crate::plan::{self, BuildPlan};
 use crate::request::{BuildRequest, OutputKind, OutputSpec};
 
 use super::super::app::App;
 use super::super::error::CliError;
 use super::super::exit::Exit;
+use super::engines;
 
 /// A build that knows where it will run.
 pub(super) struct Placed {
@@ -18,6 +20,8 @@ pub(super) struct Placed {
     pub(super) plan: BuildPlan,
     /// Connections that were opened on the way, by node.
     pub(super) open: BTreeMap<String, Answer>,
+    /// The engines that outputs load into, by the output's position.
+    pub(super) engines: BTreeMap<usize, Engine>,
 }
 
 /// Places the build; contacts only nodes whose answer matters.
@@ -40,6 +44,8 @@ pub(super) async fn place(
             .into_iter()
             .fold(CliError::config(error), CliError::hint)
     })?;
+    let defaulted = default_output(request, &found.builder, app);
+    let engines = engines::find(request, &found.builder, app).await?;
     let (builder, probed) = ask(found, request, affinity).await;
     let infos: Vec<_> = builder
         .nodes
@@ -49,8 +55,7 @@ pub(super) async fn place(
             None => node.info(),
         })
         .collect();
-    let defaulted = default_output(request, &builder);
-    let mut plan = plan::plan(request, &infos).map_err(plan_error)?;
+    let mut plan = plan::plan(request, &infos, &engines.infos).map_err(plan_error)?;
     plan.warnings.extend(defaulted);
     let open = probed
         .into_iter()
@@ -61,6 +66,7 @@ pub(super) async fn place(
         builder,
         plan,
         open,
+        engines: engines.engines,
     })
 }
 
@@ -80,7 +86,15 @@ async fn ask(
         Some(_) => (&request.platforms[..request.platforms.len().min(1)], true),
         None => (&request.platforms[..], request.allow_emulation),
     };
-    let nodes = plan::to_ask(platforms, &infos, emulate)
+    let mut positions = plan::to_ask(platforms, &infos, emulate);
+    if keeps_several(request) {
+        // What becomes of several platforms depends on the engine's store.
+        let engines = (0..infos.len()).filter(|&node| infos[node].store.is_engine());
+        positions.extend(engines);
+        positions.sort_unstable();
+        positions.dedup();
+    }
+    let nodes = positions
         .into_iter()
         .map(|position| &builder.nodes[position])
         .filter(|node| !answers.contains_key(node.name()));
@@ -93,22 +107,33 @@ async fn ask(
     (builder, answers)
 }
 
+/// Whether images of several platforms stay with the nodes that build them.
+fn keeps_several(request: &BuildRequest) -> bool {
+    let stays = |output: &OutputSpec| {
+        matches!(output.kind, OutputKind::Image | OutputKind::Registry)
+            && output.pushes() == Ok(false)
+    };
+    request.platforms.len() > 1 && request.outputs.iter().any(stays)
+}
+
 /// Without an output, a Docker engine keeps the image as `docker build` would; another
 /// daemon keeps the cache alone, which is worth a warning.
-fn default_output(request: &mut BuildRequest, builder: &Builder) -> Option<String> {
+fn default_output(request: &mut BuildRequest, builder: &Builder, app: &App) -> Option<String> {
     if !request.outputs.is_empty() || request.call.is_some() {
         return None;
     }
-    if builder
-        .nodes
-        .iter()
-        .all(|node| node.spec().endpoint().is_some_and(Endpoint::is_docker))
-    {
+    let off = app
+        .var("BUILDX_NO_DEFAULT_LOAD")
+        .and_then(crate::attrs::parse_bool)
+        == Some(true);
+    let mut nodes = builder.nodes.iter();
+    if !off && nodes.any(|node| node.spec().endpoint().is_some_and(Endpoint::is_docker)) {
         request.outputs.push(OutputSpec::new(OutputKind::Image));
+        request.outputs_by_default = true;
         return None;
     }
     Some(
-        "no output was given: the result stays in the nodes' caches; add --push, or \
+        "no output was given: the result stays in the nodes' caches; add --push, --load, or \
          --output type=local,dest=DIR"
             .to_owned(),
     )
@@ -116,7 +141,7 @@ fn default_output(request: &mut BuildRequest, builder: &Builder) -> Option<Strin
 
 fn plan_error(error: plan::PlanError) -> CliError {
     let exit = match error {
-        plan::PlanError::Output { .. } => Exit::Usage,
+        plan::PlanError::Output { .. } | plan::PlanError::ClassicStore { .. } => Exit::Usage,
         _ if error.is_unreachable() => Exit::Infrastructure,
         _ => Exit::Config,
     };

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::plan::BuildPlan;
 use crate::request::{BuildRequest, Dockerfile};
-use crate::unit::MergeStep;
+use crate::unit::{ImageTo, MergeStep};
 
 use super::super::app::App;
 use super::args::BuildArgs;
@@ -100,6 +100,26 @@ fn result(step: &MergeStep) -> String {
         MergeStep::File {
             dest: Some(dest), ..
         } => format!("write {}", dest.display()),
-        MergeStep::File { dest: None, .. } => "write to stdout".to_owned(),
+        MergeStep::Tars {
+            dest: Some(dest), ..
+        }
+        | MergeStep::Image {
+            to: ImageTo::File(Some(dest)) | ImageTo::Layout(dest),
+            ..
+        } => format!("write {}", dest.display()),
+        MergeStep::File { dest: None, .. }
+        | MergeStep::Tars { dest: None, .. }
+        | MergeStep::Image {
+            to: ImageTo::File(None),
+            ..
+        } => "write to stdout".to_owned(),
+        MergeStep::Image {
+            to: ImageTo::NamedEngine,
+            ..
+        } => "load into a Docker engine".to_owned(),
+        MergeStep::Image {
+            to: ImageTo::Node(node),
+            ..
+        } => format!("load into {node}"),
     }
 }

@@ -14,6 +14,7 @@ use crate::buildkit::session::{TokenSeeds, TokenSource, random_id};
 use crate::causes::causes;
 use crate::config::Settings;
 use crate::credentials::{CredentialEnv, Credentials, ProxySettings};
+use crate::engine::Engine;
 use crate::event::Event;
 use crate::registry::{Registries, RegistrySettings};
 use crate::request::{BuildContext, BuildRequest};
@@ -78,7 +79,7 @@ impl<'a> Prepared<'a> {
     /// Everything that `run` wants.
     pub(super) fn for_run(
         self,
-        (builder, open): (Builder, BTreeMap<String, Answer>),
+        (builder, open, engines): (Builder, BTreeMap<String, Answer>, BTreeMap<usize, Engine>),
         lent: Lent,
         affinity: String,
         request: &BuildRequest,
@@ -90,6 +91,7 @@ impl<'a> Prepared<'a> {
         run::Surroundings {
             builder,
             open,
+            engines,
             credentials: self.credentials,
             tokens: Some(TokenSource { fetcher, seeds }),
             registries: self.registries,

@@ -64,7 +64,11 @@ mod tests {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), v.clone()))
             .collect();
-        Pushed::read("linux/amd64 on a", None, &UnitOutput { response })
+        let output = UnitOutput {
+            response,
+            ..UnitOutput::default()
+        };
+        Pushed::read("linux/amd64 on a", None, &output)
     }
 
     #[test]

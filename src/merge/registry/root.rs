@@ -3,12 +3,12 @@
 
 use futures_util::future::try_join_all;
 
+use super::super::annotate::annotate;
 use super::{Publication, PublishError, Pushed, Root};
 use crate::oci::{
     Child, Descriptor, Index, Root as Top, config_platform, manifest_parts, media_type, merge_index,
 };
 use crate::registry::{At, Manifest, Repository};
-use crate::unit::DescriptorAnnotation;
 
 /// The largest image configuration that is read, in bytes.
 const CONFIG_LIMIT: usize = 4 << 20;
@@ -177,35 +177,13 @@ pub(super) fn decide(
     Ok(Root::of_index(merge_index(children, wanted.clone())?))
 }
 
-/// Adds the user's annotations to a child's images; attestations have none.
-fn annotate(mut child: Child, annotations: &[DescriptorAnnotation]) -> Child {
-    let images: Vec<&mut Descriptor> = match &mut child.root {
-        Top::Manifest(descriptor) => vec![descriptor],
-        Top::Index(index) => index.manifests.iter_mut().collect(),
-    };
-    for image in images.into_iter().filter(|image| image.attests().is_none()) {
-        let platform = image.known_platform();
-        for annotation in annotations {
-            let wanted = annotation
-                .platform
-                .as_ref()
-                .map(crate::platform::Platform::normalized);
-            if wanted.is_none() || wanted == platform {
-                image
-                    .annotations
-                    .insert(annotation.key.clone(), annotation.value.clone());
-            }
-        }
-    }
-    child
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
     use crate::platform::Platform;
+    use crate::unit::DescriptorAnnotation;
 
     fn found(arch: &str) -> Found {
         let manifest = Manifest::new(media_type::MANIFEST, arch.as_bytes().to_vec());

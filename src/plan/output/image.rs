@@ -8,28 +8,23 @@ use crate::unit::{ExportKind, MergeStep};
 
 use super::super::PlanError;
 use super::super::annotations::Annotations;
-use super::{Output, Planned};
+use super::{Output, Planned, PlannedOutputs};
 
 impl Output<'_> {
-    pub(super) fn image(&self) -> Result<Planned, PlanError> {
+    pub(super) fn image(&self, planned: &mut PlannedOutputs) -> Result<(), PlanError> {
         let mut attrs = self.spec.attrs.clone();
-        let annotations = Annotations::take(&mut attrs).map_err(|problem| self.error(&problem))?;
         let push = match attrs.remove("push") {
             // Present without a value means yes, as for the daemon.
             Some(value) => value.is_empty() || self.boolean("push", &value)?,
             None => self.spec.kind == OutputKind::Registry,
         };
+        if !push {
+            return self.keep(planned, attrs);
+        }
+        let annotations = Annotations::take(&mut attrs).map_err(|problem| self.error(&problem))?;
         let names = self.names(attrs.remove("name"))?;
-        if push {
-            return self.push(attrs, names, annotations);
-        }
-        if !names.is_empty() {
-            let names: Vec<_> = names.iter().map(ImageRef::with_default_tag).collect();
-            attrs.insert("name".to_owned(), join(&names));
-        }
-        let mut template = self.template(ExportKind::Store, attrs);
-        template.annotations = annotations;
-        Ok((template, None))
+        planned.add(self.push(attrs, names, annotations)?);
+        Ok(())
     }
 
     fn push(
@@ -41,11 +36,7 @@ impl Output<'_> {
         if names.is_empty() {
             return Err(self.error("a tag is needed to push: give -t NAME or name=NAME"));
         }
-        if self.platforms == 1 && !annotations.index.is_empty() {
-            return Err(self.error(
-                "annotation-index needs an index, and one platform without attestations has none",
-            ));
-        }
+        self.refuse_index_notes(&annotations)?;
         let by_digest = match attrs.remove("push-by-digest") {
             None => false,
             Some(value) => value.is_empty() || self.boolean("push-by-digest", &value)?,
@@ -82,8 +73,18 @@ impl Output<'_> {
         Ok((template, Some(step)))
     }
 
+    /// Refuses annotations of an index where there will be none.
+    pub(super) fn refuse_index_notes(&self, annotations: &Annotations) -> Result<(), PlanError> {
+        match self.platforms == 1 && !annotations.index.is_empty() {
+            false => Ok(()),
+            true => Err(self.error(
+                "annotation-index needs an index, and one platform without attestations has none",
+            )),
+        }
+    }
+
     /// The names of an image: the request's tags, else the output's own.
-    fn names(&self, own: Option<String>) -> Result<Vec<ImageRef>, PlanError> {
+    pub(super) fn names(&self, own: Option<String>) -> Result<Vec<ImageRef>, PlanError> {
         if !self.request.tags.is_empty() {
             return Ok(self.request.tags.clone());
         }

@@ -6,109 +6,90 @@
 mod archive;
 mod image;
 mod local;
+mod store;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::node::{EngineInfo, NodeInfo};
 use crate::platform::Platform;
 use crate::request::{BuildRequest, OutputDest, OutputKind, OutputSpec};
-use crate::unit::{ArchiveKind, BuildUnit, ExportKind, MergeStep, UnitExport};
+use crate::unit::{ArchiveKind, ExportKind, MergeStep, UnitExport};
 
 use super::PlanError;
 use super::annotations::Annotations;
 
 /// The outputs of a request, planned for any platform.
+#[derive(Default)]
 pub(super) struct PlannedOutputs {
-    pub(super) templates: Vec<Template>,
+    /// In the order of the exporters.
+    templates: Vec<Template>,
     pub(super) merge: Vec<MergeStep>,
     pub(super) warnings: Vec<String>,
 }
 
 /// An export before it is known for which platform.
-pub(super) struct Template {
+struct Template {
     export: UnitExport,
     annotations: Annotations,
+    /// The nodes whose units have it; `None` means all.
+    nodes: Option<BTreeSet<String>>,
 }
 
-/// Plans every output of `request` for a build of `platforms` platforms.
+/// Plans every output of `request`; `placed` has the node of each platform.
 pub(super) fn plan_outputs(
     request: &BuildRequest,
-    platforms: usize,
+    placed: &[&NodeInfo],
+    engines: &BTreeMap<usize, EngineInfo>,
 ) -> Result<PlannedOutputs, PlanError> {
     refuse_shared_destinations(&request.outputs)?;
-    let mut planned = PlannedOutputs {
-        templates: Vec::new(),
-        merge: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let mut planned = PlannedOutputs::default();
     for (position, spec) in request.outputs.iter().enumerate() {
         let output = Output {
             position,
             spec,
             request,
-            platforms,
+            platforms: placed.len(),
+            placed,
+            engine: engines.get(&position),
         };
-        let stored = matches!(spec.kind, OutputKind::Image) && !spec.pushes().unwrap_or(true);
-        if stored && platforms > 1 {
-            planned.warnings.push(
-                "type=image without push: each node keeps the image of its own platform, and no \
-                 index of them is made"
-                    .to_owned(),
-            );
-        }
-        let (template, step) =
-            match &spec.kind {
-                OutputKind::Cacheonly => continue,
-                OutputKind::Other(_) => return Err(output.error(
-                    "no such output: local, tar, oci, docker, image, registry and cacheonly exist",
-                )),
-                OutputKind::Local => output.local()?,
-                OutputKind::Tar => output.archive(ArchiveKind::Tar)?,
-                OutputKind::Oci => output.archive(ArchiveKind::Oci)?,
-                OutputKind::Docker => output.archive(ArchiveKind::Docker)?,
-                OutputKind::Image | OutputKind::Registry => output.image()?,
-            };
-        planned.templates.push(template);
-        planned.merge.extend(step);
+        output.plan(&mut planned)?;
     }
+    // The answers of a unit's exporters are merged, and the last one's digest stays: what is
+    // pushed must be what is published, and an archive says itself what it holds.
+    planned
+        .templates
+        .sort_by_key(|template| match template.export.kind {
+            ExportKind::Tree | ExportKind::File(_) => 0,
+            ExportKind::Store => 1,
+            ExportKind::Push => 2,
+        });
     Ok(planned)
 }
 
-/// The exports of one platform's unit.
-pub(super) fn exports_for(templates: &[Template], platform: &Platform) -> Vec<UnitExport> {
-    templates
-        .iter()
-        .map(|template| {
-            let mut export = template.export.clone();
-            export
-                .attrs
-                .extend(template.annotations.attrs_for(platform));
-            export
-        })
-        .collect()
-}
-
-/// Refuses two units of one node that would store their images under one name.
-pub(super) fn refuse_shared_store(units: &[BuildUnit]) -> Result<(), PlanError> {
-    let mut storing = BTreeSet::new();
-    for unit in units {
-        let stores = unit
-            .exports
+impl PlannedOutputs {
+    /// The exports of the unit of one platform, on this node.
+    pub(super) fn exports_for(&self, platform: &Platform, node: &str) -> Vec<UnitExport> {
+        self.templates
             .iter()
-            .any(|export| export.kind == ExportKind::Store);
-        if stores && !storing.insert(&unit.node) {
-            return Err(PlanError::Output {
-                kind: "image".to_owned(),
-                problem: format!(
-                    "node {} builds several platforms and would keep only the last under the \
-                     name; push the image, or build one platform at a time",
-                    unit.node
-                ),
-            });
-        }
+            .filter(|template| {
+                let nodes = template.nodes.as_ref();
+                nodes.is_none_or(|nodes| nodes.contains(node))
+            })
+            .map(|template| {
+                let mut export = template.export.clone();
+                let annotations = template.annotations.attrs_for(platform);
+                export.attrs.extend(annotations);
+                export
+            })
+            .collect()
     }
-    Ok(())
+
+    fn add(&mut self, (template, step): Planned) {
+        self.templates.push(template);
+        self.merge.extend(step);
+    }
 }
 
 struct Output<'a> {
@@ -116,11 +97,33 @@ struct Output<'a> {
     spec: &'a OutputSpec,
     request: &'a BuildRequest,
     platforms: usize,
+    /// The node of each platform.
+    placed: &'a [&'a NodeInfo],
+    /// The engine that the image is loaded into, where it is.
+    engine: Option<&'a EngineInfo>,
 }
 
 type Planned = (Template, Option<MergeStep>);
 
 impl Output<'_> {
+    fn plan(&self, planned: &mut PlannedOutputs) -> Result<(), PlanError> {
+        match &self.spec.kind {
+            OutputKind::Cacheonly => {}
+            OutputKind::Other(_) => {
+                return Err(self.error(
+                    "no such output: local, tar, oci, docker, image, registry and cacheonly exist",
+                ));
+            }
+            OutputKind::Local => planned.add(self.local()?),
+            OutputKind::Tar => planned.add(self.tar()?),
+            OutputKind::Oci => planned.add(self.archive(ArchiveKind::Oci)?),
+            OutputKind::Docker if self.loads() => self.load(planned)?,
+            OutputKind::Docker => planned.add(self.archive(ArchiveKind::Docker)?),
+            OutputKind::Image | OutputKind::Registry => self.image(planned)?,
+        }
+        Ok(())
+    }
+
     fn template(&self, kind: ExportKind, attrs: BTreeMap<String, String>) -> Template {
         let export = UnitExport {
             output: self.position,
@@ -130,6 +133,7 @@ impl Output<'_> {
         Template {
             export,
             annotations: Annotations::default(),
+            nodes: None,
         }
     }
 

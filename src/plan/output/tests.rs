@@ -2,6 +2,7 @@
 
 use super::image::join;
 use super::*;
+use crate::node::{ImageStore, Reported};
 use crate::request::{BuildContext, Dockerfile, OutputSpec};
 
 fn request(outputs: &[&str], tags: &[&str]) -> BuildRequest {
@@ -16,10 +17,52 @@ fn request(outputs: &[&str], tags: &[&str]) -> BuildRequest {
     }
 }
 
+/// A builder's nodes: as many as there are platforms, or one with this store for all of them.
+#[derive(Clone, Copy)]
+enum Nodes {
+    Each,
+    One(ImageStore),
+}
+
+fn node(name: &str, store: ImageStore) -> NodeInfo {
+    NodeInfo {
+        name: name.to_owned(),
+        configured: Vec::new(),
+        reported: Reported::Unasked,
+        store,
+        slots: None,
+        running: 0,
+    }
+}
+
+fn planned(
+    request: &BuildRequest,
+    platforms: usize,
+    nodes: Nodes,
+    engine: ImageStore,
+) -> Result<PlannedOutputs, PlanError> {
+    let nodes: Vec<NodeInfo> = (0..platforms)
+        .map(|number| match nodes {
+            Nodes::Each => node(&format!("n{number}"), ImageStore::None),
+            Nodes::One(store) => node("n0", store),
+        })
+        .collect();
+    let info = EngineInfo {
+        name: "docker+unix:///d.sock".to_owned(),
+        store: engine,
+        node: None,
+    };
+    let engines = (0..request.outputs.len()).map(|output| (output, info.clone()));
+    plan_outputs(
+        request,
+        &nodes.iter().collect::<Vec<_>>(),
+        &engines.collect(),
+    )
+}
+
 /// What a unit for linux/arm64 exports, an exporter a line, and the merge steps.
-fn check(outputs: &[&str], tags: &[&str], platforms: usize, expect: &[&str]) {
-    let planned = plan_outputs(&request(outputs, tags), platforms).unwrap();
-    let exports = exports_for(&planned.templates, &"linux/arm64".parse().unwrap());
+fn shown(planned: &PlannedOutputs) -> Vec<String> {
+    let exports = planned.exports_for(&"linux/arm64".parse().unwrap(), "n0");
     let mut got: Vec<String> = exports
         .iter()
         .map(|export| {
@@ -41,12 +84,21 @@ fn check(outputs: &[&str], tags: &[&str], platforms: usize, expect: &[&str]) {
             format!("local {} mirror={mirror} split={split}", dest.display())
         }
         MergeStep::File { dest, .. } => format!("file {dest:?}"),
+        MergeStep::Tars { dest, .. } => format!("tars {dest:?}"),
+        MergeStep::Image { notes, to, .. } => format!("image {} {to:?}", join(&notes.names)),
     }));
-    assert_eq!(got, expect);
+    got
+}
+
+fn check(outputs: &[&str], tags: &[&str], platforms: usize, expect: &[&str]) {
+    let request = request(outputs, tags);
+    let planned = planned(&request, platforms, Nodes::Each, ImageStore::Classic).unwrap();
+    assert_eq!(shown(&planned), expect);
 }
 
 fn refused(outputs: &[&str], tags: &[&str], platforms: usize, expect: &str) {
-    let error = plan_outputs(&request(outputs, tags), platforms)
+    let request = request(outputs, tags);
+    let error = planned(&request, platforms, Nodes::Each, ImageStore::Classic)
         .err()
         .unwrap();
     assert_eq!(error.to_string(), expect);
@@ -165,11 +217,19 @@ fn what_cannot_be_is_refused_before_anything_starts() {
         1,
         "--output type=registry: a tag is needed to push: give -t NAME or name=NAME",
     );
+    // buildx refuses here too: "docker exporter does not support exporting manifest lists".
     refused(
-        &["type=tar"],
+        &["type=docker,dest=x"],
         &[],
         2,
-        "--output type=tar: only one platform fits in; use type=local, or name one platform with --platform",
+        "--output type=docker: an archive of this type holds one platform; type=oci holds all of \
+         them, and `docker load` reads it where the engine has the containerd image store",
+    );
+    refused(
+        &["type=oci,tar=false"],
+        &[],
+        1,
+        "--output type=oci: tar=false makes a directory: dest=DIRECTORY is required",
     );
     refused(
         &["type=local,dest=o,mode=move"],
@@ -201,4 +261,107 @@ fn what_cannot_be_is_refused_before_anything_starts() {
         1,
         "--output type=registry: name: repository `A` in image name `r.io/A` must be lower-case",
     );
+}
+
+#[test]
+fn archives_of_several_platforms_become_one() {
+    check(
+        &[
+            "type=oci,dest=o.tar",
+            "type=oci,tar=false,dest=o",
+            "type=tar,dest=t.tar",
+        ],
+        &["r.io/a:1"],
+        2,
+        &[
+            "File(Oci) name=r.io/a:1",
+            "File(Oci) name=r.io/a:1",
+            "File(Tar)",
+            "image r.io/a:1 File(Some(\"o.tar\"))",
+            "image r.io/a:1 Layout(\"o\")",
+            "tars Some(\"t.tar\")",
+        ],
+    );
+    check(&["type=tar"], &[], 1, &["File(Tar)", "file None"]);
+    check(
+        &["type=docker,dest=d.tar"],
+        &[],
+        1,
+        &["File(Docker)", "image  File(Some(\"d.tar\"))"],
+    );
+}
+
+#[test]
+fn what_is_pushed_is_exported_last_so_that_its_digest_is_the_answers() {
+    check(
+        &["type=registry", "type=image,push=false", "type=oci", "out"],
+        &["r.io/a:1"],
+        1,
+        &[
+            "File(Oci) name=r.io/a:1",
+            "Tree platform-split=false",
+            "Store name=r.io/a:1",
+            &format!("Push name=r.io/a {PUSH}"),
+            "publish r.io/a:1",
+            "image r.io/a:1 File(None)",
+            "local out mirror=false split=false",
+        ],
+    );
+}
+
+#[test]
+fn an_engine_gets_what_its_store_holds() {
+    let load = |platforms, store| {
+        let request = request(&["type=docker"], &["app"]);
+        planned(&request, platforms, Nodes::Each, store).map(|planned| shown(&planned))
+    };
+    let name = "docker.io/library/app:latest";
+    assert_eq!(
+        load(2, ImageStore::Containerd).unwrap(),
+        [
+            format!("File(Oci) name={name}"),
+            format!("image {name} NamedEngine")
+        ]
+    );
+    assert_eq!(
+        load(1, ImageStore::Classic).unwrap(),
+        [
+            format!("File(Docker) name={name}"),
+            format!("image {name} NamedEngine")
+        ]
+    );
+    let error = load(2, ImageStore::Classic).unwrap_err();
+    assert!(error.to_string().contains("holds one platform"), "{error}");
+    assert!(error.hint().unwrap().contains("--platform local"));
+}
+
+#[test]
+fn a_node_that_builds_several_platforms_keeps_one_index_of_them_or_refuses() {
+    let keep = |store| {
+        let request = request(&["type=image,unpack=true"], &["r.io/a:1"]);
+        planned(&request, 2, Nodes::One(store), ImageStore::None).map(|planned| shown(&planned))
+    };
+    assert_eq!(
+        keep(ImageStore::Containerd).unwrap(),
+        ["File(Oci) name=r.io/a:1", "image r.io/a:1 Node(\"n0\")"]
+    );
+    let text = |store| keep(store).unwrap_err().to_string();
+    assert!(text(ImageStore::Classic).contains("classic image store"));
+    assert!(text(ImageStore::None).contains("would keep only the last"));
+}
+
+#[test]
+fn without_an_output_engines_keep_the_image_and_others_say_that_they_do_not() {
+    let mut request = request(&["type=image"], &["app:1"]);
+    request.outputs_by_default = true;
+    let (engine, other) = (node("n0", ImageStore::Engine), node("n1", ImageStore::None));
+    let planned = plan_outputs(&request, &[&engine, &other], &BTreeMap::new()).unwrap();
+    assert_eq!(shown(&planned), ["Store name=docker.io/library/app:1"]);
+    let arm = "linux/arm64".parse().unwrap();
+    assert_eq!(planned.exports_for(&arm, "n1"), []);
+    assert_eq!(planned.warnings.len(), 1, "{:?}", planned.warnings);
+    assert!(planned.warnings[0].contains("n1 is no Docker engine"));
+    let second = node("n1", ImageStore::Engine);
+    let planned = plan_outputs(&request, &[&engine, &second], &BTreeMap::new()).unwrap();
+    assert!(planned.warnings[0].contains("each node keeps the image of its own platform"));
 }

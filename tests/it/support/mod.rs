@@ -5,6 +5,7 @@ pub(crate) mod bridge;
 pub(crate) mod buildx;
 pub(crate) mod cluster;
 pub(crate) mod dockerfile_build;
+pub(crate) mod engine;
 pub(crate) mod exporter;
 pub(crate) mod fake_buildkitd;
 pub(crate) mod fake_registry;

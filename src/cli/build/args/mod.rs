@@ -67,6 +67,11 @@ pub struct BuildArgs {
         default_missing_value = "true", default_value = "false", hide_default_value = true,
         value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
     pub push: bool,
+    /// Load the image into a Docker engine
+    #[arg(long, help_heading = "Where results go", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_default_value = true,
+        value_parser = go_bool, hide_possible_values = true, value_name = "BOOL")]
+    pub load: bool,
     /// Output: type=local|tar|image|registry|oci|docker|cacheonly[,KEY=VALUE…], or a directory
     #[arg(short, long, value_name = "SPEC", help_heading = "Where results go")]
     pub output: Vec<String>,

@@ -60,6 +60,7 @@ pub(super) fn resolve(
         platforms: platforms(args, around)?,
         tags: outputs::tags(args)?,
         outputs,
+        outputs_by_default: false,
         frontend: frontend::frontend(args, around)?,
         attestations: args.attest.resolve()?,
         call: args.call.resolve()?,

@@ -57,8 +57,7 @@ pub(super) fn outputs(args: &BuildArgs, app: &App) -> Result<Vec<OutputSpec>, Cl
         if let Some(OutputDest::Path(path)) = &mut output.dest {
             *path = app.path(path);
         }
-        let to_stdout = matches!(output.dest, None | Some(OutputDest::Stdout));
-        if output.kind == OutputKind::Tar && to_stdout && app.stdout_is_terminal {
+        if writes_to_stdout(&output) && app.stdout_is_terminal {
             return Err(CliError::usage("a tar is not written to a terminal")
                 .hint("redirect stdout, or give dest=FILE"));
         }
@@ -67,7 +66,28 @@ pub(super) fn outputs(args: &BuildArgs, app: &App) -> Result<Vec<OutputSpec>, Cl
     if args.push {
         push(&mut outputs);
     }
+    if args.load {
+        load(&mut outputs);
+    }
     Ok(outputs)
+}
+
+/// Whether an output's bytes go to stdout: a tar's by default, not those of an image to load.
+fn writes_to_stdout(output: &OutputSpec) -> bool {
+    use OutputKind::{Docker, Oci, Tar};
+    match output.dest {
+        Some(OutputDest::Stdout) => matches!(output.kind, Tar | Oci | Docker),
+        None => matches!(output.kind, Tar | Oci),
+        Some(OutputDest::Path(_)) => false,
+    }
+}
+
+/// `--load` adds an output into an engine, unless there is one.
+fn load(outputs: &mut Vec<OutputSpec>) {
+    let loads = |output: &OutputSpec| output.kind == OutputKind::Docker && output.dest.is_none();
+    if !outputs.iter().any(loads) {
+        outputs.push(OutputSpec::new(OutputKind::Docker));
+    }
 }
 
 /// `--push` makes every image output push, and adds one where there is none.
