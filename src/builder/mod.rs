@@ -6,6 +6,7 @@
 mod choose;
 mod docker_host;
 mod driver;
+mod every;
 mod find;
 mod import;
 mod open;
@@ -25,6 +26,7 @@ pub use choose::{DEFAULT_BUILDER, Named, NamedBy, NoneChosen, UnknownBuilder};
 pub use docker_host::{DockerEngine, DockerHostError, docker_engine, docker_engine_of};
 pub use driver::kubernetes;
 pub use driver::{DriverError, Fate, FoundPool, Instance, PodView, PoolError, Watch, find_pools};
+pub use every::Met;
 pub use find::{BrokenBuilder, FindError, Finder, FoundBuilder};
 pub use import::{ImportError, Imported, import, import_text};
 pub use open::{Answer, OpenError, Wanted};

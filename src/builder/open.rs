@@ -42,6 +42,9 @@ pub enum OpenError {
     /// Its daemon could not be reached, or is none.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// It is a pod that takes no builds; with the reason, where that is known.
+    #[error("is not ready{}", .0.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
+    NotReady(Option<String>),
     /// It took too long.
     #[error("no answer within {} s", .0.as_secs())]
     Late(Duration),
@@ -53,7 +56,7 @@ impl OpenError {
         match self {
             Self::Connect(error) => error.hint(),
             Self::Driver(error) => error.hint(),
-            Self::Late(_) => None,
+            Self::NotReady(_) | Self::Late(_) => None,
         }
     }
 
@@ -62,7 +65,7 @@ impl OpenError {
         match self {
             Self::Connect(error) => !error.is_configuration(),
             Self::Driver(error) => error.is_infrastructure(),
-            Self::Late(_) => true,
+            Self::NotReady(_) | Self::Late(_) => true,
         }
     }
 }

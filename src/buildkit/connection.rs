@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use mbuild_proto::content::content_client::ContentClient;
 use mbuild_proto::control::control_client::ControlClient;
 use mbuild_proto::frontend::llb_bridge_client::LlbBridgeClient;
 use tokio::sync::OnceCell;
@@ -163,6 +164,10 @@ impl Connection {
 
     pub(super) fn control(&self) -> ControlClient<Channel> {
         control(self.inner.channel.clone())
+    }
+
+    pub(super) fn content(&self) -> ContentClient<Channel> {
+        ContentClient::new(self.inner.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     pub(super) fn bridge(&self) -> LlbBridgeClient<Channel> {

@@ -3,6 +3,7 @@
 //! [`Connection`] is one connection to one daemon for one run; it never reconnects. What a
 //! user wants is not known here: builds come as `SolveSpec`s, progress leaves as events.
 
+mod ask;
 pub mod caps;
 mod connect_error;
 mod connection;
@@ -24,6 +25,7 @@ mod status;
 pub mod usage;
 mod watched;
 
+pub use ask::AskError;
 pub use connect_error::{ConnectError, OpenSessionError};
 pub use connection::{Connection, SILENCE_LIMIT};
 pub use error::{SolveError, SolveErrorKind};

@@ -5,10 +5,15 @@
 pub mod app;
 pub mod build;
 pub mod builder;
+mod cache;
 pub mod context;
+mod daemons;
 pub mod dial_stdio;
 pub mod error;
 pub mod exit;
+mod format;
+mod human;
+mod table;
 mod words;
 
 use std::panic;
@@ -46,6 +51,10 @@ enum Command {
     Builder(builder::BuilderArgs),
     /// List what a build would send to its nodes
     Context(context::ContextArgs),
+    /// Show what the caches of all nodes and pods hold; with --verbose, all of each entry
+    Du(cache::DuArgs),
+    /// Free the caches of all nodes and pods; with --verbose, tell all of each entry that went
+    Prune(cache::PruneArgs),
     /// Connect stdin and stdout to a node's daemon
     DialStdio(dial_stdio::DialStdioArgs),
     #[command(flatten)]
@@ -135,6 +144,8 @@ async fn dispatch(command: &Command, app: &App) -> CommandResult {
         Command::Build(args) => build::run(args, &settings(app)?, app).await,
         Command::Builder(args) => builder::run(args, &settings(app)?, app).await,
         Command::Context(args) => context::run(args, app),
+        Command::Du(args) => cache::du(args, &settings(app)?, app).await,
+        Command::Prune(args) => cache::prune(args, &settings(app)?, app).await,
         Command::DialStdio(args) => dial_stdio::run(args, &settings(app)?, app).await,
         Command::Buildx(command) => builder::run_buildx(command, &settings(app)?, app).await,
     }

@@ -21,11 +21,13 @@ mod unit;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::{Answer, Builder};
+use crate::buildkit::history::BuildId;
 use crate::buildkit::session::{SecretSource, SshAgent, TokenSource};
 use crate::credentials::Credentials;
 use crate::engine::Engine;
@@ -102,6 +104,8 @@ pub async fn run(
         around,
         inputs: &inputs,
         stages: &stages,
+        id: BuildId::random().map_err(PrepareError::Random)?,
+        solves: AtomicUsize::new(0),
     };
     let units = schedule::run_units(&job).await;
     let mut outcome = BuildOutcome::of_units(units, around.interrupt.is_cancelled());

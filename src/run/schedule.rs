@@ -1,11 +1,13 @@
 //! All units at once: a task for each node, and the first failure that stops the others.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use crate::buildkit::history::BuildId;
 use crate::event::{Event, UnitEnd, UnitId};
 use crate::plan::BuildPlan;
 use crate::request::BuildRequest;
@@ -25,9 +27,19 @@ pub(super) struct Job<'a> {
     pub(super) around: &'a Surroundings,
     pub(super) inputs: &'a Inputs,
     pub(super) stages: &'a Stages,
+    /// What all its Solves have in common in the daemons' records.
+    pub(super) id: BuildId,
+    /// How many Solves there were so far.
+    pub(super) solves: AtomicUsize,
 }
 
 impl Job<'_> {
+    /// The reference of the next Solve: a daemon keeps the ones it had for a while.
+    pub(super) fn reference(&self) -> String {
+        let number = self.solves.fetch_add(1, Ordering::Relaxed);
+        self.id.reference(number + 1)
+    }
+
     pub(super) fn emit(&self, event: Event) {
         // Nobody listens any more only when the program is about to end.
         drop(self.around.events.send(event));

@@ -13,14 +13,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::buildkit::session::{Services, SshWarnings, random_id};
+use crate::buildkit::session::{Services, SshWarnings};
 use crate::buildkit::{Connection, SolveSpec, history};
 use crate::event::{Event, UnitId};
 use crate::unit::{BuildUnit, UnitOutput};
 
 use super::Surroundings;
 use super::daemon::Daemon;
-use super::error::{PrepareError, UnitError};
+use super::error::UnitError;
 use super::lower::{self, Names};
 use super::schedule::Job;
 use super::session::OpenSession;
@@ -56,16 +56,7 @@ pub(super) async fn run(
     daemon: &Daemon,
     cancel: &CancellationToken,
 ) -> Attempt {
-    let reference = match random_id() {
-        Ok(reference) => reference,
-        Err(error) => {
-            let result = Err(PrepareError::Random(error).into());
-            return Attempt {
-                reference: String::new(),
-                result,
-            };
-        }
-    };
+    let reference = job.reference();
     let result = build(job, unit, daemon, &reference, cancel).await;
     Attempt { reference, result }
 }

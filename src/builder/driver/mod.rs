@@ -6,7 +6,11 @@ pub mod kubernetes;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::timeout;
+
+use super::every::Met;
 use super::open::{Answer, OpenError, Wanted};
 use super::spec::{NodeSpec, Reach};
 use crate::buildkit::dial::{self, Dial};
@@ -82,6 +86,23 @@ impl Driver {
             }),
             Self::Pods(pool) => pool.open(wanted).await,
         }
+    }
+
+    /// Connects to every daemon there is.
+    pub(super) async fn open_all(&self, limit: Duration) -> Result<Vec<Met>, OpenError> {
+        let dial = match self {
+            Self::Endpoint(dial) => dial,
+            Self::Pods(pool) => {
+                return Ok(pool.open_all(limit).await.map_err(DriverError::from)?);
+            }
+        };
+        let opened = timeout(limit, Connection::open(Arc::clone(dial))).await;
+        let outcome = match opened {
+            Ok(opened) => opened.map_err(OpenError::from),
+            Err(_) => Err(OpenError::Late(limit)),
+        };
+        let instance = Instance { name: None };
+        Ok(vec![Met { instance, outcome }])
     }
 
     /// Opens a bare byte stream to the daemon, or to the pod that suits; with its name.

@@ -12,7 +12,8 @@ use mbuild_proto::control::{StatusRequest, StatusResponse};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use reader::{Reader, skew};
+use reader::Reader;
+pub(super) use reader::skew;
 
 use super::connection::Connection;
 use crate::event::StatusUpdate;

@@ -19,7 +19,7 @@ const CLOCK: &str = "buildkit-current-timestamp";
 const MIN_SKEW: SignedDuration = SignedDuration::from_millis(500);
 
 /// How far the daemon's clock is ahead of ours.
-pub(super) fn skew(headers: &MetadataMap, now: Timestamp) -> SignedDuration {
+pub(in crate::buildkit) fn skew(headers: &MetadataMap, now: Timestamp) -> SignedDuration {
     let clock = headers.get(CLOCK).and_then(|value| value.to_str().ok());
     match clock.and_then(|text| text.parse::<Timestamp>().ok()) {
         Some(clock) => {

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use super::super::table::align;
 use super::view::{BuilderView, NodeView, PodView};
 use crate::builder::DEFAULT_BUILDER;
 use crate::progress::bytes;
@@ -11,7 +12,6 @@ use crate::progress::bytes;
 /// How many platforms are listed where the list is cut.
 const SHORT_LIST: usize = 4;
 const HEADER: [&str; 5] = ["NAME/NODE", "ENDPOINT", "STATUS", "BUILDKIT", "PLATFORMS"];
-const GAP: &str = "   ";
 
 /// Whether long lists are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,27 +77,6 @@ fn platforms(node: &NodeView, width: Width) -> String {
         return format!("{} (+{more})", all.join(", "));
     }
     all.join(", ")
-}
-
-/// Pads all columns but the last to their widest entry.
-fn align<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join(GAP);
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 /// Writes why builders and nodes cannot be used, one line each; for stderr.

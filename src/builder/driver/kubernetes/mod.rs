@@ -13,6 +13,7 @@ mod discover;
 mod ending;
 mod error;
 mod events;
+mod every;
 mod exec;
 mod fate;
 mod forward;

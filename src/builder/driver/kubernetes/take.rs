@@ -32,9 +32,9 @@ const SLOT_LIMIT: Duration = Duration::from_secs(60 * 60);
 const MOST_ASKED: usize = 16;
 
 /// A pod that is connected.
-struct Opened {
+pub(super) struct Opened {
     pod: PodState,
-    connection: Connection,
+    pub(super) connection: Connection,
     running: Option<usize>,
 }
 
@@ -176,7 +176,7 @@ impl Pool {
         Ok(opened.connection)
     }
 
-    async fn dial(
+    pub(super) async fn dial(
         &self,
         cluster: &Cluster,
         pod: PodState,

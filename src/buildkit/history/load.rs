@@ -1,21 +1,15 @@
-//! Builds that a daemon has on record: how many run now, and how often it gets one.
+//! What a daemon has had to do: how many builds run now, and how often it gets one.
 //!
 //! Helps to choose among daemons. No answer is no failure.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use mbuild_proto::control::{BuildHistoryEventType, BuildHistoryRequest, Descriptor};
+use mbuild_proto::control::{BuildHistoryEventType, BuildHistoryRequest};
 
-use super::Connection;
+use super::super::Connection;
 
 /// How long the count may take: it helps to choose, and waiting for it does not.
 const LIMIT: Duration = Duration::from_secs(3);
-
-/// How long the record of one build may take; the build's result depends on it.
-const RECORD_LIMIT: Duration = Duration::from_secs(10);
 
 /// Counts the builds that run now; `None` where the daemon keeps no record, is gone or slow.
 pub async fn running_builds(connection: &Connection) -> Option<usize> {
@@ -66,53 +60,6 @@ pub async fn activity(connection: &Connection) -> Option<Activity> {
         running: running?,
         last_end: records?.iter().filter_map(|record| record.ended).max(),
     })
-}
-
-/// What each exporter of a finished build left, as the keys that it alone would have answered,
-/// by its position; `None` where the daemon keeps no record of it, is gone or slow.
-pub async fn exported(
-    connection: &Connection,
-    reference: &str,
-) -> Option<BTreeMap<usize, BTreeMap<String, String>>> {
-    let request = BuildHistoryRequest {
-        r#ref: reference.to_owned(),
-        early_exit: true,
-        ..BuildHistoryRequest::default()
-    };
-    let find = async {
-        let answer = connection.control().listen_build_history(request).await;
-        let mut events = answer.ok()?.into_inner();
-        let mut found = None;
-        while let Some(event) = events.message().await.ok()? {
-            let record = event.record.filter(|record| record.r#ref == reference);
-            found = record.and_then(|record| record.result).or(found);
-        }
-        let results = found?.results;
-        let keys = results.into_iter().filter_map(|(position, descriptor)| {
-            Some((usize::try_from(position).ok()?, exported_keys(&descriptor)))
-        });
-        Some(keys.collect())
-    };
-    tokio::time::timeout(RECORD_LIMIT, find).await.ok()?
-}
-
-fn exported_keys(descriptor: &Descriptor) -> BTreeMap<String, String> {
-    let mut json = serde_json::json!({
-        "mediaType": descriptor.media_type,
-        "digest": descriptor.digest,
-        "size": descriptor.size,
-    });
-    if !descriptor.annotations.is_empty() {
-        json["annotations"] = serde_json::json!(descriptor.annotations);
-    }
-    let json = STANDARD.encode(json.to_string());
-    BTreeMap::from([
-        (
-            "containerimage.digest".to_owned(),
-            descriptor.digest.clone(),
-        ),
-        ("containerimage.descriptor".to_owned(), json),
-    ])
 }
 
 /// One build on record.
