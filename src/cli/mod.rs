@@ -12,6 +12,8 @@ pub mod dial_stdio;
 pub mod error;
 pub mod exit;
 mod format;
+mod git;
+mod history;
 mod human;
 mod table;
 mod words;
@@ -55,6 +57,8 @@ enum Command {
     Du(cache::DuArgs),
     /// Free the caches of all nodes and pods; with --verbose, tell all of each entry that went
     Prune(cache::PruneArgs),
+    /// Show the builds that nodes have on record: list, logs, details
+    History(history::HistoryArgs),
     /// Connect stdin and stdout to a node's daemon
     DialStdio(dial_stdio::DialStdioArgs),
     #[command(flatten)]
@@ -146,6 +150,7 @@ async fn dispatch(command: &Command, app: &App) -> CommandResult {
         Command::Context(args) => context::run(args, app),
         Command::Du(args) => cache::du(args, &settings(app)?, app).await,
         Command::Prune(args) => cache::prune(args, &settings(app)?, app).await,
+        Command::History(args) => history::run(args, &settings(app)?, app).await,
         Command::DialStdio(args) => dial_stdio::run(args, &settings(app)?, app).await,
         Command::Buildx(command) => builder::run_buildx(command, &settings(app)?, app).await,
     }

@@ -145,6 +145,8 @@ pub enum Dockerfile {
 pub struct FrontendOptions {
     /// The stage to build; `None` means the last.
     pub target: Option<String>,
+    /// What is known of the context's repository, by BuildKit's names without `vcs:`.
+    pub vcs: BTreeMap<String, String>,
     /// Build arguments by name.
     pub build_args: BTreeMap<String, String>,
     /// Labels of the image by name.

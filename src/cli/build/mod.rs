@@ -22,6 +22,7 @@ mod source;
 mod ssh;
 mod stdin;
 mod surroundings;
+mod vcs;
 mod web;
 
 use std::sync::Arc;
@@ -71,6 +72,7 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
             allow_emulation: settings.allow_emulation == Some(true),
         },
     )?;
+    request.frontend.vcs = vcs::attrs(&request, app.var(vcs::GIT_INFO));
     let lent = tokio::select! {
         lent = lend(&request, app) => lent?,
         () = interrupt.cancelled() => return stopped(app),

@@ -63,6 +63,9 @@ pub(super) fn frontend(
     if let Some(target) = &options.target {
         set("target", target.clone());
     }
+    for (name, value) in &options.vcs {
+        set(&format!("vcs:{name}"), value.clone());
+    }
     for (name, value) in &options.build_args {
         set(&format!("build-arg:{name}"), value.clone());
     }
@@ -186,6 +189,7 @@ mod tests {
     fn every_option_has_its_attribute() {
         let options = FrontendOptions {
             target: Some("app".to_owned()),
+            vcs: [("revision".to_owned(), "c".to_owned())].into(),
             build_args: [("A".to_owned(), "1,2".to_owned())].into(),
             labels: [("l".to_owned(), String::new())].into(),
             no_cache: NoCache::Stages(vec!["a".to_owned(), "b".to_owned()]),
@@ -210,6 +214,7 @@ mod tests {
                 "shm-size=67108864",
                 "target=app",
                 "ulimit=nofile=1024:2048",
+                "vcs:revision=c",
             ],
         );
     }

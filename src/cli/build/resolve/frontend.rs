@@ -34,6 +34,8 @@ pub(super) fn frontend(
     };
     Ok(FrontendOptions {
         target: args.target.clone().filter(|target| !target.is_empty()),
+        // Known only once it is known where the files come from.
+        vcs: BTreeMap::new(),
         build_args: build_args(args, around),
         labels: args.label.iter().map(|label| pair(label)).collect(),
         no_cache,
