@@ -69,7 +69,7 @@ impl AskError {
 impl Connection {
     /// Waits for an answer, for as long as the daemon shows that it lives. `lack` is what is said
     /// of one that does not know the question.
-    pub(super) async fn ask<T>(
+    pub(super) async fn answer<T>(
         &self,
         lack: &'static str,
         work: impl Future<Output = Result<T, Status>>,
@@ -81,7 +81,7 @@ impl Connection {
         }
     }
 
-    /// Waits as [`ask`](Self::ask) does, for what reports its failure by itself.
+    /// Waits as [`answer`](Self::answer) does, for what reports its failure by itself.
     ///
     /// # Errors
     ///

@@ -43,7 +43,7 @@ pub async fn read_blob(
             }
         }
     };
-    let bytes = connection.ask(NO_CONTENT, work).await?;
+    let bytes = connection.answer(NO_CONTENT, work).await?;
     match bytes {
         Some(bytes) if Digest::of(&bytes) != *digest => Err(AskError::Corrupt {
             endpoint: connection.endpoint().to_owned(),

@@ -59,7 +59,7 @@ pub async fn list(
         }
         Ok(records)
     };
-    connection.ask(NO_HISTORY, work).await
+    connection.answer(NO_HISTORY, work).await
 }
 
 /// Deletes the record of this reference, and waits until its trace is written.
@@ -100,5 +100,5 @@ async fn update(
         control.update_build_history(request).await?;
         Ok(())
     };
-    connection.ask(NO_HISTORY, work).await
+    connection.answer(NO_HISTORY, work).await
 }

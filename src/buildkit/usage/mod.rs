@@ -54,6 +54,6 @@ pub async fn list(
             .max_decoding_message_size(RESPONSE_LIMIT);
         Ok(control.disk_usage(request).await?.into_inner().record)
     };
-    let records = connection.ask(NO_USAGE, work).await?;
+    let records = connection.answer(NO_USAGE, work).await?;
     Ok(records.into_iter().map(UsageRecord::from_wire).collect())
 }

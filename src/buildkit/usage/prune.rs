@@ -64,7 +64,7 @@ pub async fn prune(
         }
         Ok(())
     };
-    connection.ask(NO_USAGE, work).await
+    connection.answer(NO_USAGE, work).await
 }
 
 /// A daemon that does not know the limits would prune everything.

@@ -45,7 +45,10 @@ pub(super) async fn rm(args: &RmArgs, settings: &Settings, app: &App) -> Command
         },
     };
     let gone = forget_all(&found, &daemons, &mut failures).await;
-    let text: String = gone.iter().map(|reference| format!("{reference}\n")).collect();
+    let text: String = gone
+        .iter()
+        .map(|reference| format!("{reference}\n"))
+        .collect();
     app.print(&text)
         .map_err(|error| CliError::new(Exit::Internal, error))?;
     Ok(failures.tell(app))

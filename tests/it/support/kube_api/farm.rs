@@ -36,10 +36,14 @@ impl<'a> Farm<'a> {
     pub(crate) fn new(target: &'a Target, replicas: usize) -> Self {
         let farm = Self::empty(target, Door::Plain).with_pools(replicas);
         for arch in ARCHES {
-            let pool = Pool::of(arch, replicas);
-            (0..replicas).for_each(|number| farm.await_ready(&pool.pod(number)));
+            farm.await_pods(&Pool::of(arch, replicas));
         }
         farm
+    }
+
+    /// Waits until all pods of a pool in namespace `default` are ready.
+    pub(crate) fn await_pods(&self, pool: &Pool) {
+        (0..pool.replicas).for_each(|number| self.await_ready(&pool.pod(number)));
     }
 
     fn await_ready(&self, pod: &str) {
