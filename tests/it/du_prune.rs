@@ -1,7 +1,8 @@
 //! `mbuild du` and `mbuild prune` against the real daemons, and over pods of the double of an
 //! API server.
 //!
-//! The daemons are shared: a case prunes what it made itself, by its id, and nothing else.
+//! The daemons are shared: a case prunes what it made itself, by its id, and nothing else. It says
+//! `--all` as an engine takes every layer for one that an image may have too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +110,7 @@ fn what_is_named_is_pruned_and_nothing_else(target: &Target) {
     let [first, second] = &made[..] else {
         panic!("{made:?}")
     };
-    let line = |more: &str| format!("prune --force --filter id={} {more}", id(first));
+    let line = |more: &str| format!("prune --all --force --filter id={} {more}", id(first));
     let ran = sandbox.run(&line("--filter until=24h")).exits(0);
     assert!(!ran.out().contains(id(first)), "{}", ran.out());
     let ran = sandbox.run(&line("")).exits(0);
@@ -122,7 +123,7 @@ fn what_is_named_is_pruned_and_nothing_else(target: &Target) {
     let left = entries(&sandbox, &mark);
     assert_eq!(left.iter().map(id).collect::<Vec<_>>(), [id(second)]);
     sandbox
-        .run(&format!("prune -f --filter id={}", id(second)))
+        .run(&format!("prune -af --filter id={}", id(second)))
         .exits(0);
     assert!(entries(&sandbox, &mark).is_empty());
 }
@@ -148,7 +149,7 @@ fn a_dead_node_does_not_keep_the_others_from_being_pruned(target: &Target) {
            platforms = [\"linux/s390x\"]\n";
     sandbox.write("dead.toml", config);
     for entry in &made {
-        let line = format!("--config dead.toml prune -f --filter id={}", id(entry));
+        let line = format!("--config dead.toml prune -af --filter id={}", id(entry));
         let ran = sandbox.run(&line).exits(5);
         let ran = ran.says(&["ERROR: dead: ", "such.sock"]);
         assert!(ran.out().contains(id(entry)), "{}", ran.out());
@@ -168,7 +169,7 @@ fn what_is_wrong_is_an_error_before_anybody_is_asked(target: &Target) {
         ("du --format xml", "jq"),
         ("prune -f --filter id=a --filter id=b", "id=b"),
         ("prune -f --keep-storage lots", "lots"),
-        ("prune -f --max-used-space -1", "max-used-space"),
+        ("prune -f --max-used-space=-1", "max-used-space"),
     ] {
         sandbox.run(line).exits(2).says(&[says]).prints_nothing();
     }
@@ -204,7 +205,7 @@ fn every_pod_is_measured_and_pruned_for_itself(target: &Target) {
     assert_eq!(ids(&found), ids(&made), "each pod has its own daemon's");
     // Its pruning is told of the second pod, which a single client would not reach.
     let ran = sandbox
-        .run(&format!("prune -f --filter id={}", id(&made[1])))
+        .run(&format!("prune -af --filter id={}", id(&made[1])))
         .exits(0);
     let row = ran.out().lines().find(|line| line.contains(id(&made[1])));
     assert!(
@@ -214,7 +215,7 @@ fn every_pod_is_measured_and_pruned_for_itself(target: &Target) {
     );
     assert_eq!(ids(&entries(&direct, &mark)), [id(&made[0])]);
     sandbox
-        .run(&format!("prune -f --filter id={}", id(&made[0])))
+        .run(&format!("prune -af --filter id={}", id(&made[0])))
         .exits(0);
     assert!(entries(&direct, &mark).is_empty());
 }

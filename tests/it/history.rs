@@ -219,7 +219,7 @@ fn a_failure_is_told_with_its_place_and_its_output(target: &Target) {
 fn a_running_build_is_listed_and_followed(target: &Target) {
     let sandbox = Sandbox::new(target);
     let mark = fresh();
-    // It goes on when it is told to: by a file that a second step of the test puts there.
+    // Longer than any test: it ends when it is interrupted.
     sandbox.dockerfile(&format!(
         "FROM BASE\nARG BUILDKIT_BUILD_NAME\nRUN echo begun-{mark} && sleep 600\n"
     ));
@@ -243,10 +243,9 @@ fn a_running_build_is_listed_and_followed(target: &Target) {
         .exits(2)
         .says(&["still runs"]);
     // Who follows it sees its end too.
-    let follower = sandbox.mbuild(&format!("history logs {id}")).start();
+    let mut follower = sandbox.mbuild(&format!("history logs {id}")).start();
     running.signal(rustix::process::Signal::INT);
     running.wait().exits(130);
-    let mut follower = follower;
     let told = follower.wait().exits(0);
     assert!(
         told.out().contains(&format!("begun-{mark}")),
@@ -476,7 +475,7 @@ fn every_pod_is_asked_for_itself(target: &Target) {
             .count(),
         2
     );
-    // A record is forgotten on the pod that has it, and one that is being replaced is no fault.
+    // Each record is forgotten on the pod that has it.
     sandbox.run(&format!("history rm {}", built.id)).exits(0);
     assert!(built.row().is_none());
 }
