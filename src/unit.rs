@@ -3,8 +3,11 @@
 //! A unit is one target on one platform: its own Solve, reference and session.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
+use crate::attrs::secret::shown_all;
+use crate::digest::Digest;
 use crate::event::UnitId;
 use crate::platform::Platform;
 use crate::reference::ImageRef;
@@ -22,6 +25,64 @@ pub struct BuildUnit {
     pub why: String,
     /// What it exports; the position is the exporter's id on the wire.
     pub exports: Vec<UnitExport>,
+    /// The caches it reads and writes.
+    pub caches: UnitCaches,
+}
+
+/// The caches of a unit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnitCaches {
+    /// Those it writes.
+    pub exports: Vec<UnitCache>,
+    /// Those it reads, in the order in which they are looked at.
+    pub imports: Vec<UnitCache>,
+}
+
+/// One cache of a unit.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UnitCache {
+    /// The flag it comes from, by position among those of its side.
+    pub spec: usize,
+    /// The back end's name on the wire.
+    pub kind: String,
+    /// Its attributes, ready for the wire but for what depends on the daemon; logins may be among
+    /// them.
+    pub attrs: BTreeMap<String, String>,
+    /// Whether the build goes on where the back end is missing.
+    pub ignore_error: bool,
+    /// The directory, if it is one of the client's.
+    pub local: Option<LocalCache>,
+}
+
+/// A cache in a directory of the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalCache {
+    /// The directory, an OCI layout.
+    pub dir: PathBuf,
+    /// The name within it.
+    pub tag: String,
+    /// What to read, whatever the tag says; `None` means what the tag says.
+    pub digest: Option<Digest>,
+    /// Whether all else in the directory goes once the cache is written.
+    pub reset: bool,
+}
+
+/// Prints what the cache is, without secrets.
+impl fmt::Display for UnitCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        if let Some(local) = &self.local {
+            write!(f, " {} {}", local.dir.display(), local.tag)?;
+        }
+        let mut attrs = shown_all(&self.attrs).into_iter();
+        attrs.try_for_each(|(key, value)| write!(f, " {key}={value}"))
+    }
+}
+
+impl fmt::Debug for UnitCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UnitCache({self})")
+    }
 }
 
 /// One exporter of a unit.

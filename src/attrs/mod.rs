@@ -5,6 +5,7 @@
 
 mod error;
 mod fields;
+pub mod secret;
 
 use std::collections::BTreeMap;
 

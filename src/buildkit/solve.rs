@@ -4,6 +4,7 @@
 //! by whoever makes it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 use super::connection::{Connection, SILENCE_LIMIT};
 use super::error::SolveError;
+use crate::attrs::secret::shown_all;
 use crate::digest::Digest;
 
 /// The attribute that repeats the cache imports: a frontend sees attributes only.
@@ -53,8 +55,8 @@ pub struct ExporterSpec {
     pub attrs: BTreeMap<String, String>,
 }
 
-/// One cache backend and its attributes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// One cache backend and its attributes, logins among them.
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CacheSpec {
     /// The backend's name: `registry`, `local`, `inline`, `gha`, `s3`.
     #[serde(rename = "Type")]
@@ -104,6 +106,15 @@ impl ExporterSpec {
             r#type: self.kind.clone(),
             attrs: self.attrs.clone(),
         }
+    }
+}
+
+impl fmt::Debug for CacheSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheSpec")
+            .field("kind", &self.kind)
+            .field("attrs", &shown_all(&self.attrs))
+            .finish()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod annotations;
 pub mod assign;
+mod cache;
 mod output;
 mod question;
 
@@ -14,7 +15,7 @@ use crate::event::UnitId;
 use crate::node::{EngineInfo, NodeInfo, Reported};
 use crate::platform::Platform;
 use crate::request::BuildRequest;
-use crate::unit::{BuildUnit, MergeStep, UnitExport};
+use crate::unit::{BuildUnit, MergeStep, UnitCaches, UnitExport};
 
 pub use assign::{Assignment, MatchKind, to_ask};
 
@@ -58,6 +59,16 @@ pub enum PlanError {
         engine: String,
         /// How many platforms.
         platforms: usize,
+    },
+    /// A cache that makes no sense with these platforms.
+    #[error("{flag} {value}: {problem}")]
+    Cache {
+        /// The flag, with its dashes.
+        flag: &'static str,
+        /// Its value, without secrets.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
     },
     /// An output that makes no sense, or not with these platforms.
     #[error("--output type={kind}: {problem}")]
@@ -107,7 +118,10 @@ impl PlanError {
         match self {
             PlanError::FirstNodeSilent { .. } => true,
             PlanError::NoNode(error) => error.silent_may_build,
-            PlanError::NoNodes | PlanError::Output { .. } | PlanError::ClassicStore { .. } => false,
+            PlanError::NoNodes
+            | PlanError::Cache { .. }
+            | PlanError::Output { .. }
+            | PlanError::ClassicStore { .. } => false,
         }
     }
 
@@ -125,7 +139,7 @@ impl PlanError {
                  daemon.json takes all of them"
                     .to_owned(),
             ),
-            PlanError::Output { .. } => None,
+            PlanError::Cache { .. } | PlanError::Output { .. } => None,
         }
     }
 }
@@ -168,12 +182,21 @@ pub fn plan(
         .map(|assignment| &nodes[assignment.node])
         .collect();
     let outputs = output::plan_outputs(request, &placed, engines)?;
+    let platforms: Vec<Platform> = assignments
+        .iter()
+        .map(|assignment| assignment.platform.clone())
+        .collect();
+    let caches = cache::caches(request, &platforms)?;
     let units = assignments
         .iter()
+        .zip(caches)
         .enumerate()
-        .map(|(position, assignment)| {
+        .map(|(position, (assignment, caches))| {
             let exports = outputs.exports_for(&assignment.platform, &nodes[assignment.node].name);
-            unit(position, assignment, nodes, exports)
+            BuildUnit {
+                caches,
+                ..unit(position, assignment, nodes, exports)
+            }
         })
         .collect::<Vec<_>>();
     let mut warnings = outputs.warnings;
@@ -197,6 +220,7 @@ fn unit(
         node: nodes[assignment.node].name.clone(),
         why: assignment.match_kind.why().to_owned(),
         exports,
+        caches: UnitCaches::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AttestSpec, CallSpec, Entitlement, HostEntry, NamedContext, NamedSource, OutputSpec,
+    AttestSpec, CacheSpec, CallSpec, Entitlement, HostEntry, NamedContext, NamedSource, OutputSpec,
     RemoteContext, SecretSpec, SshSpec, Ulimit,
 };
 use crate::platform::Platform;
@@ -39,6 +39,10 @@ pub struct BuildRequest {
     pub call: Option<CallSpec>,
     /// Privileges granted to the build.
     pub entitlements: BTreeSet<Entitlement>,
+    /// Caches to read, in the order in which they are looked at.
+    pub cache_from: Vec<CacheSpec>,
+    /// Caches to write.
+    pub cache_to: Vec<CacheSpec>,
     /// Secrets that steps may ask for.
     pub secrets: Vec<SecretSpec>,
     /// SSH agents and keys that steps may use; no two have one id.
@@ -71,6 +75,8 @@ impl BuildRequest {
             attestations: Vec::new(),
             call: None,
             entitlements: BTreeSet::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
             secrets: Vec::new(),
             ssh: Vec::new(),
             context_key: None,

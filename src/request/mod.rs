@@ -25,7 +25,7 @@ pub use build::{
     BuildContext, BuildRequest, DEFAULT_RETRIES, DEFAULT_WAIT, Dockerfile, FrontendOptions,
     Network, NoCache,
 };
-pub use cache::{CacheKind, CacheSpec};
+pub use cache::{CacheKind, CacheSide, CacheSpec};
 pub use call::CallSpec;
 pub use context::{BuildContextSpec, ContextSource};
 pub use entitlement::Entitlement;

@@ -56,6 +56,7 @@ mod tests {
             node: "a".into(),
             why: String::new(),
             exports: kinds.iter().map(export).collect(),
+            caches: Default::default(),
         };
         let error = UnitError::Solve(SolveError {
             kind: SolveErrorKind::Build,

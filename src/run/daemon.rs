@@ -9,6 +9,7 @@ use crate::buildkit::session::Services;
 use crate::event::{Event, UnitId};
 use crate::unit::{ArchiveKind, BuildUnit, ExportKind};
 
+use super::caches::Unsupported;
 use super::error::UnitError;
 use super::frontend;
 use super::inputs::Inputs;
@@ -23,6 +24,8 @@ pub(super) struct Daemon {
     /// Serves the context to all units, when there are several; `None` with one unit, whose
     /// own session does.
     context: Option<OpenSession>,
+    /// Caches that it does not know and that are left out.
+    pub(super) unsupported: Unsupported,
     /// Bytes of context that were sent.
     pub(super) sent: Arc<AtomicU64>,
 }
@@ -63,6 +66,7 @@ impl Daemon {
         for unit in units {
             check(&connection, unit)?;
         }
+        let unsupported = Unsupported::find(&connection, units, job).await?;
         let sent = Arc::new(AtomicU64::new(0));
         let context = match units.len() {
             0 | 1 => None,
@@ -75,6 +79,7 @@ impl Daemon {
             connection,
             instance,
             context,
+            unsupported,
             sent,
         })
     }

@@ -65,6 +65,9 @@ pub enum UnitError {
     /// What the daemon sent could not be written on this machine.
     #[error("cannot keep what was built: {0}")]
     Write(String),
+    /// A cache could not be written on this machine.
+    #[error("cannot keep the cache: {0}")]
+    Cache(String),
     /// The daemon said that it succeeded, and did not send everything.
     #[error("{endpoint} finished without sending the whole result")]
     Incomplete {

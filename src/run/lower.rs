@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::buildkit::{ExporterSpec, SolveSpec};
+use crate::buildkit::{CacheSpec, ExporterSpec, SolveSpec};
 use crate::reference::ImageRef;
 use crate::request::{BuildRequest, Entitlement};
 use crate::unit::{BuildUnit, ExportKind, UnitExport};
 
+use super::caches::Caches;
 use super::error::UnitError;
 use super::frontend::{self, frontend};
 
@@ -34,6 +35,7 @@ pub(super) struct Target {
 pub(super) fn solve_spec(
     request: &BuildRequest,
     unit: &BuildUnit,
+    caches: &Caches,
     target: &Target,
     names: &Names,
 ) -> Result<SolveSpec, UnitError> {
@@ -48,6 +50,8 @@ pub(super) fn solve_spec(
             .iter()
             .map(|export| exporter(export, target))
             .collect(),
+        cache_exports: reachable(&caches.exports, target),
+        cache_imports: reachable(&caches.imports, target),
         entitlements: request
             .entitlements
             .iter()
@@ -62,11 +66,7 @@ fn exporter(export: &UnitExport, target: &Target) -> ExporterSpec {
     let mut attrs = export.attrs.clone();
     let kind = match export.kind {
         ExportKind::Push => {
-            if pushes_insecurely(&attrs, &target.insecure_registries) {
-                attrs
-                    .entry("registry.insecure".to_owned())
-                    .or_insert_with(|| "true".to_owned());
-            }
+            relax(&mut attrs, "name", target);
             "image"
         }
         ExportKind::Store if target.docker_store => "moby",
@@ -80,10 +80,29 @@ fn exporter(export: &UnitExport, target: &Target) -> ExporterSpec {
     }
 }
 
-fn pushes_insecurely(attrs: &BTreeMap<String, String>, insecure: &[String]) -> bool {
-    let names = attrs.get("name").map(String::as_str).unwrap_or_default();
-    names
+/// Caches as the daemon reaches their registries.
+fn reachable(caches: &[CacheSpec], target: &Target) -> Vec<CacheSpec> {
+    let mut caches = caches.to_vec();
+    for cache in caches.iter_mut().filter(|cache| cache.kind == "registry") {
+        relax(&mut cache.attrs, "ref", target);
+    }
+    caches
+}
+
+/// Has the daemon not check the certificate of a registry that is configured so. The images' names
+/// are the value of `key`.
+fn relax(attrs: &mut BTreeMap<String, String>, key: &str, target: &Target) {
+    let names = attrs.get(key).map(String::as_str).unwrap_or_default();
+    let insecure = names
         .split(',')
         .filter_map(|name| ImageRef::parse(name).ok())
-        .any(|name| insecure.iter().any(|host| host == name.domain()))
+        .any(|name| {
+            let mut hosts = target.insecure_registries.iter();
+            hosts.any(|host| host == name.domain())
+        });
+    if insecure {
+        attrs
+            .entry("registry.insecure".to_owned())
+            .or_insert_with(|| "true".to_owned());
+    }
 }

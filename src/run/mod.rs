@@ -4,6 +4,7 @@
 //! happens goes out as events, what came of it comes back as a [`BuildOutcome`].
 
 mod again;
+mod caches;
 mod daemon;
 mod deliver;
 mod error;
@@ -98,12 +99,14 @@ pub async fn run(
         () = around.interrupt.cancelled() => return Err(PrepareError::Interrupted),
     }
     let stages = stages(plan, around).await?;
+    let found = find_caches(plan, around).await?;
     let job = schedule::Job {
         request,
         plan,
         around,
         inputs: &inputs,
         stages: &stages,
+        found: &found,
         id: BuildId::random().map_err(PrepareError::Random)?,
         solves: AtomicUsize::new(0),
     };
@@ -125,6 +128,20 @@ async fn check_registries(plan: &BuildPlan, around: &Surroundings) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Looks which local caches there are to read; those that are missing are warnings.
+async fn find_caches(
+    plan: &BuildPlan,
+    around: &Surroundings,
+) -> Result<caches::Found, PrepareError> {
+    let plan = plan.clone();
+    let look = tokio::task::spawn_blocking(move || caches::Found::look(&plan));
+    let (found, warnings) = look.await.map_err(PrepareError::Task)?;
+    for warning in warnings {
+        drop(around.events.send(Event::Warning(warning)));
+    }
+    Ok(found)
 }
 
 /// Makes a place for everything that comes to this machine.

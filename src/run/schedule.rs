@@ -14,6 +14,7 @@ use crate::request::BuildRequest;
 use crate::unit::{BuildUnit, UnitOutput};
 
 use super::Surroundings;
+use super::caches::Found;
 use super::error::UnitError;
 use super::inputs::Inputs;
 use super::node::run_node;
@@ -27,6 +28,8 @@ pub(super) struct Job<'a> {
     pub(super) around: &'a Surroundings,
     pub(super) inputs: &'a Inputs,
     pub(super) stages: &'a Stages,
+    /// The local caches that there are to read.
+    pub(super) found: &'a Found,
     /// What all its Solves have in common in the daemons' records.
     pub(super) id: BuildId,
     /// How many Solves there were so far.

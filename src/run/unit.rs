@@ -19,6 +19,7 @@ use crate::event::{Event, UnitId};
 use crate::unit::{BuildUnit, UnitOutput};
 
 use super::Surroundings;
+use super::caches::Caches;
 use super::daemon::Daemon;
 use super::error::UnitError;
 use super::lower::{self, Names};
@@ -69,7 +70,8 @@ async fn build(
     cancel: &CancellationToken,
 ) -> Result<UnitOutput, UnitError> {
     let received = Arc::new(AtomicU64::new(0));
-    let services = services(job, unit, daemon, &received)?;
+    let caches = Caches::new(unit, job.found, &daemon.unsupported);
+    let services = caches.serve(services(job, unit, daemon, &received)?);
     let opening = OpenSession::open(&daemon.connection, &job.around.shared_key, services);
     let session = tokio::select! {
         session = opening => session?,
@@ -80,7 +82,7 @@ async fn build(
         session: session.id.clone(),
     };
     let target = daemon.target(job.inputs, job.around);
-    let spec = lower::solve_spec(job.request, unit, &target, &names)?;
+    let spec = lower::solve_spec(job.request, unit, &caches, &target, &names)?;
     let traffic = Traffic {
         unit: unit.id,
         sent: Arc::clone(&daemon.sent),
@@ -96,8 +98,12 @@ async fn build(
     let output = match (verdict, job.stages.failure(unit)) {
         // The daemon tells of our own failure as if it were the build's.
         (Err(UnitError::Solve(_)), Some(reason)) => return Err(UnitError::Write(reason)),
-        (verdict, _) => verdict?,
+        (verdict, _) => match (verdict, caches.failure()) {
+            (Err(UnitError::Solve(_)), Some(reason)) => return Err(UnitError::Cache(reason)),
+            (verdict, _) => verdict?,
+        },
     };
+    caches.keep(&output.response, job).await?;
     job.stages.check(unit, daemon.connection.endpoint())?;
     match unit.mixes_images() {
         true => tell_apart(output, daemon, reference).await,

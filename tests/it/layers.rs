@@ -17,7 +17,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event", &["platform"]),
     ("request", &["attrs", "digest", "platform", "reference"]),
     ("node", &["platform"]),
-    ("unit", &["event", "platform", "reference"]),
+    (
+        "unit",
+        &["attrs", "digest", "event", "platform", "reference"],
+    ),
     ("config", &["platform"]),
     ("retry", &[]),
     ("ssh", &[]),
@@ -43,6 +46,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "buildkit",
         &[
+            "attrs",
             "causes",
             "credentials",
             "digest",

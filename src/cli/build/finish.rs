@@ -165,7 +165,7 @@ fn unit_exit(error: &UnitError) -> Exit {
         UnitError::Solve(_) => Exit::BuildFailed,
         UnitError::Open(_) | UnitError::Lacks { .. } => Exit::Config,
         UnitError::Gateway(_) => Exit::Usage,
-        UnitError::Write(_) => Exit::Publish,
+        UnitError::Write(_) | UnitError::Cache(_) => Exit::Publish,
         UnitError::Incomplete { .. } => Exit::Infrastructure,
         _ => Exit::Internal,
     }

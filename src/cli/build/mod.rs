@@ -44,9 +44,6 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     for flag in args.ignored.given() {
         app.warn(&format!("{flag} does nothing: BuildKit has no such option"));
     }
-    if let Some(flag) = args.missing.asked() {
-        return Err(CliError::usage(format!("{flag} is not supported yet")));
-    }
     // Before stdin is read, or a word that such a flag has taken is missed as the context.
     args.attest.resolve()?;
     args.call.resolve()?;

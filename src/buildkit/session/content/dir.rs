@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, Once, OnceLock};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use super::error::StoreError;
@@ -23,6 +23,8 @@ pub struct DirStore {
     pub(super) cleaned: Once,
     pub(super) writes: Mutex<BTreeMap<String, Slot>>,
     pub(super) failure: OnceLock<String>,
+    /// What was written, or was there already when it was to be, in this order.
+    pub(super) offered: Mutex<Vec<Digest>>,
 }
 
 /// A blob that is there.
@@ -45,18 +47,16 @@ impl DirStore {
             cleaned: Once::new(),
             writes: Mutex::default(),
             failure: OnceLock::new(),
+            offered: Mutex::default(),
         }
     }
 
     /// A store in a layout's directory of blobs that is written to as well. Directories are made
     /// when something is written; while it is, it lies in `ingest` beside `blobs`.
     pub fn read_write(blobs: impl Into<PathBuf>) -> Self {
-        let blobs = blobs.into();
-        let ingest = Some(blobs.with_file_name("ingest"));
-        Self {
-            ingest,
-            ..Self::read_only(blobs)
-        }
+        let mut store = Self::read_only(blobs);
+        store.ingest = Some(store.blobs.with_file_name("ingest"));
+        store
     }
 
     /// Where the blob is, or would be.
@@ -97,9 +97,27 @@ impl DirStore {
         Ok((file, blob))
     }
 
+    /// The blobs that daemons wrote, or wanted to write and found here, in this order. All of
+    /// them are here.
+    pub fn offered(&self) -> Vec<Digest> {
+        let offered = self.offered.lock();
+        offered.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Why something could not be written here; `None` if all could. The first failure of the
     /// disk is kept, since a daemon tells of it as if it were the build's.
     pub fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
+    }
+}
+
+impl Drop for DirStore {
+    fn drop(&mut self) {
+        let writes = self.writes.get_mut();
+        writes.unwrap_or_else(PoisonError::into_inner).clear();
+        if let Some(directory) = &self.ingest {
+            // Fails while another store writes there, which is right.
+            let _ = fs::remove_dir(directory);
+        }
     }
 }

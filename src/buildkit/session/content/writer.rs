@@ -46,6 +46,7 @@ impl DirStore {
         if let Some(digest) = expected
             && self.info(digest).is_ok()
         {
+            self.note(digest);
             return Err(StoreError::Exists(digest));
         }
         let mut writes = self.writes();
@@ -108,6 +109,12 @@ impl DirStore {
 
     fn writes(&self) -> MutexGuard<'_, BTreeMap<String, Slot>> {
         self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a blob that is there.
+    fn note(&self, digest: Digest) {
+        let offered = self.offered.lock();
+        offered.unwrap_or_else(PoisonError::into_inner).push(digest);
     }
 
     /// Keeps the first failure of the disk.
@@ -203,6 +210,7 @@ impl Writer {
         if let Some(ingest) = self.ingest.take() {
             self.store.noted(ingest.place(&path))?;
         }
+        self.store.note(actual);
         Ok(actual)
     }
 

@@ -6,7 +6,6 @@
 mod attest;
 mod call;
 mod ignored;
-mod missing;
 
 use std::path::PathBuf;
 
@@ -17,7 +16,6 @@ use crate::request::DEFAULT_RETRIES;
 pub(super) use attest::AttestArgs;
 pub(super) use call::CallArgs;
 pub(super) use ignored::IgnoredArgs;
-pub(super) use missing::MissingArgs;
 
 /// Build an image, or files, for one or several platforms
 #[derive(Debug, Clone, Default, Args)]
@@ -82,6 +80,12 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FILE", help_heading = "Where results go")]
     pub iidfile: Option<PathBuf>,
 
+    /// Cache to read: an image's name, or type=registry|local|gha|s3|azblob[,KEY=VALUE…]
+    #[arg(long, value_name = "SPEC", help_heading = "Cache")]
+    pub cache_from: Vec<String>,
+    /// Cache to write: the same, or type=inline
+    #[arg(long, value_name = "SPEC", help_heading = "Cache")]
+    pub cache_to: Vec<String>,
     /// Ignore the cache
     #[arg(long, help_heading = "Cache", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", default_value = "false", hide_default_value = true,
@@ -185,9 +189,6 @@ pub struct BuildArgs {
     /// What buildx accepts and ignores
     #[command(flatten)]
     pub ignored: IgnoredArgs,
-    /// What buildx has and mbuild has not yet
-    #[command(flatten)]
-    pub missing: MissingArgs,
 }
 
 /// Reads a boolean flag's value in any of Go's spellings.
@@ -238,12 +239,11 @@ mod tests {
     }
 
     #[test]
-    fn what_buildx_ignores_is_named_and_what_is_missing_refused_by_name() {
+    fn what_buildx_ignores_is_named() {
         let args = parse("--rm --squash=true --memory 1g --security-opt a --load=false");
         assert_eq!(
             args.ignored.given(),
             ["--squash", "--rm", "--security-opt", "--memory"]
         );
-        assert_eq!(args.missing.asked(), None);
     }
 }

@@ -3,8 +3,10 @@
 //!
 //! Reads the disk only to see whether the context and the Dockerfile are there.
 
+mod cache;
 mod contexts;
 mod frontend;
+mod logins;
 mod outputs;
 
 use std::collections::BTreeSet;
@@ -53,6 +55,8 @@ pub(super) fn resolve(
         .into_iter()
         .chain(named)
         .any(RemoteContext::is_ssh);
+    let frontend = frontend::frontend(args, around)?;
+    let cache_to = cache::cache_to(args, &frontend.build_args, around.app)?;
     Ok(BuildRequest {
         context: source.context.clone(),
         dockerfile: source.dockerfile.clone(),
@@ -61,10 +65,12 @@ pub(super) fn resolve(
         tags: outputs::tags(args)?,
         outputs,
         outputs_by_default: false,
-        frontend: frontend::frontend(args, around)?,
+        frontend,
         attestations: args.attest.resolve()?,
         call: args.call.resolve()?,
         entitlements: entitlements(args)?,
+        cache_from: cache::cache_from(args, around.app)?,
+        cache_to,
         secrets: secrets(args)?,
         ssh: ssh(args, needs_ssh)?,
         context_key: args.context_key.clone(),

@@ -1,20 +1,44 @@
 //! The `--cache-from` and `--cache-to` flags: where build cache comes from and goes to.
 //!
-//! Keeps the keys as they are; filling in tokens and suffixing names is done when the Solve is
-//! made.
+//! Keeps the keys as they are: logins are filled in where the environment is known, and each
+//! platform's own names when the build is planned.
+
+mod check;
+mod keys;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::attrs::secret::{HIDDEN, shown, shown_all, shown_text};
 use crate::attrs::{self, FlagError};
 
-/// One source or destination of build cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One source or destination of build cache. Logins may be among its keys, so only
+/// [`CacheSpec::shown`] and `Debug` are fit to be printed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct CacheSpec {
     /// The back end.
     pub kind: CacheKind,
     /// All other keys, lower-case, as they go to the daemon.
     pub attrs: BTreeMap<String, String>,
+}
+
+/// Whether cache is read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheSide {
+    /// It is read: `--cache-from`.
+    From,
+    /// It is written: `--cache-to`.
+    To,
+}
+
+impl CacheSide {
+    /// The flag, with its dashes.
+    pub fn flag(self) -> &'static str {
+        match self {
+            CacheSide::From => "--cache-from",
+            CacheSide::To => "--cache-to",
+        }
+    }
 }
 
 /// Where build cache is kept.
@@ -45,6 +69,18 @@ impl CacheSpec {
     ///
     /// When a field is not a pair or there is no type.
     pub fn parse(flag: &'static str, value: &str) -> Result<Vec<Self>, FlagError> {
+        Self::read(flag, value).map_err(|error| hide(error, value))
+    }
+
+    /// Returns the long form with secrets hidden.
+    pub fn shown(&self) -> String {
+        let kind = format!("type={}", self.kind.name());
+        let pairs = self.attrs.iter();
+        let pairs = pairs.map(|(key, value)| format!("{key}={}", shown(key, value)));
+        attrs::join(std::iter::once(kind).chain(pairs))
+    }
+
+    fn read(flag: &'static str, value: &str) -> Result<Vec<Self>, FlagError> {
         if value.is_empty() {
             return Ok(Vec::new());
         }
@@ -115,6 +151,43 @@ impl CacheKind {
     }
 }
 
+impl fmt::Debug for CacheSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheSpec")
+            .field("kind", &self.kind)
+            .field("attrs", &shown_all(&self.attrs))
+            .finish()
+    }
+}
+
+/// Hides what an error repeats of secrets.
+fn hide(error: FlagError, typed: &str) -> FlagError {
+    let text = |value: String| shown_text(&value).into_owned();
+    let secret = shown_text(typed) != typed;
+    match error {
+        // It may be the rest of a secret with a comma in it.
+        FlagError::NotAPair { flag, .. } if secret => FlagError::NotAPair {
+            flag,
+            field: HIDDEN.to_owned(),
+        },
+        FlagError::Fields {
+            flag,
+            value,
+            source,
+        } => FlagError::Fields {
+            flag,
+            value: text(value),
+            source,
+        },
+        FlagError::MissingKey { flag, key, value } => FlagError::MissingKey {
+            flag,
+            key,
+            value: text(value),
+        },
+        other => other,
+    }
+}
+
 /// Prints the long form, which parses to the same.
 impl fmt::Display for CacheSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -152,6 +225,25 @@ mod tests {
             "\"a,b\"",
             "--cache-from: `\"a,b\"` is not a list of image names",
         );
+    }
+
+    #[test]
+    fn nothing_that_is_printed_holds_a_secret() {
+        let check = |value: &str| {
+            let printed = match CacheSpec::parse("--cache-to", value) {
+                Ok(specs) => {
+                    let shown = specs.iter().map(CacheSpec::shown);
+                    format!("{specs:?} {}", shown.collect::<String>())
+                }
+                Err(error) => crate::causes::causes(&error),
+            };
+            assert!(!printed.contains("hunter"), "{value}: {printed}");
+        };
+        check("type=s3,secret_access_key=hunter2");
+        check("type=gha,TOKEN=hunter2,url=https://me:hunter2@host/");
+        check("secret_access_key=hunter2");
+        check("type=s3,secret_access_key=hunter2,hunter3");
+        check("type=s3,secret_access_key=hunter2,\"hunter");
     }
 
     #[test]
