@@ -14,6 +14,7 @@ pub mod digest;
 pub mod engine;
 pub mod event;
 pub mod ignore;
+pub mod manifest;
 pub mod merge;
 pub mod node;
 pub mod oci;

@@ -9,12 +9,15 @@ mod cache;
 pub mod context;
 mod daemons;
 pub mod dial_stdio;
+mod display;
 pub mod error;
 pub mod exit;
 mod format;
 mod git;
 mod history;
 mod human;
+pub mod manifest;
+mod registries;
 mod table;
 mod words;
 
@@ -61,6 +64,11 @@ enum Command {
     History(history::HistoryArgs),
     /// Connect stdin and stdout to a node's daemon
     DialStdio(dial_stdio::DialStdioArgs),
+    /// Join images into one, look into them, copy them between registries and layouts
+    Manifest(manifest::ManifestArgs),
+    /// See `mbuild manifest`
+    #[command(hide = true)]
+    Imagetools(manifest::ImagetoolsArgs),
     #[command(flatten)]
     Buildx(builder::BuildxCommand),
 }
@@ -152,6 +160,8 @@ async fn dispatch(command: &Command, app: &App) -> CommandResult {
         Command::Prune(args) => cache::prune(args, &settings(app)?, app).await,
         Command::History(args) => history::run(args, &settings(app)?, app).await,
         Command::DialStdio(args) => dial_stdio::run(args, &settings(app)?, app).await,
+        Command::Manifest(args) => manifest::run(args, &settings(app)?, app).await,
+        Command::Imagetools(args) => manifest::run_imagetools(args, &settings(app)?, app).await,
         Command::Buildx(command) => builder::run_buildx(command, &settings(app)?, app).await,
     }
 }

@@ -54,6 +54,10 @@ impl Repository {
         into: &Sender<Bytes>,
     ) -> Result<(), RegistryError> {
         let start = sent.load(Ordering::Relaxed);
+        if start >= blob.size && start > 0 {
+            // All came, though something was wrong with it, which the receiver will see.
+            return Ok(());
+        }
         let mut stream = self
             .within(
                 SILENCE_LIMIT,
@@ -72,6 +76,10 @@ impl Repository {
             .await?
         {
             let length = chunk.len() as u64;
+            if sent.load(Ordering::Relaxed) + length > blob.size {
+                let message = format!("it is larger than {} bytes", blob.size);
+                return Err(self.blob_error(operation, Problem::Digest, message));
+            }
             if into.send(chunk).await.is_err() {
                 return Ok(());
             }
@@ -105,8 +113,8 @@ impl Repository {
         })
     }
 
-    /// Uploads a blob of this machine, unless it is here; `open` gives its bytes from the
-    /// start each time that it is called.
+    /// Uploads a blob of this machine; `open` gives its bytes from the start each time that it
+    /// is called.
     pub async fn push_blob<S>(
         &self,
         blob: &Descriptor,
@@ -115,9 +123,6 @@ impl Repository {
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
-        if self.has_blob(blob.digest).await? {
-            return Ok(());
-        }
         let operation = format!("upload the blob {} to {}", blob.digest, self.name);
         let scopes = self.push_scopes();
         let upload = || self.upload(&operation, &scopes, blob, open());

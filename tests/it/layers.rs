@@ -110,6 +110,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "unit",
         ],
     ),
+    (
+        "manifest",
+        &[
+            "digest",
+            "merge",
+            "oci",
+            "platform",
+            "reference",
+            "registry",
+            "unit",
+        ],
+    ),
     ("progress", &["event", "platform"]),
     ("cli", &["*"]),
 ];

@@ -47,7 +47,7 @@ pub(super) fn forget(args: &BuildArgs, app: &App) {
 }
 
 /// Writes the file whole or not at all.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+pub(in crate::cli) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     replace(path, bytes).map_err(|source| {
         let error = NotWritten {
             path: path.to_owned(),

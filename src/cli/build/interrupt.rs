@@ -19,7 +19,7 @@ const TICK: Timespec = Timespec {
 };
 
 /// Gives a token that is cancelled at the first signal to end.
-pub(super) fn watch() -> io::Result<CancellationToken> {
+pub(in crate::cli) fn watch() -> io::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -37,14 +37,14 @@ pub(super) fn watch() -> io::Result<CancellationToken> {
 }
 
 /// Stdin, which ends with an error when the token is cancelled.
-pub(super) struct Stdin {
+pub(in crate::cli) struct Stdin {
     file: File,
     interrupt: CancellationToken,
 }
 
 impl Stdin {
     /// Opens stdin once more, without a buffer: what is ready is what the system says.
-    pub(super) fn open(interrupt: &CancellationToken) -> io::Result<Self> {
+    pub(in crate::cli) fn open(interrupt: &CancellationToken) -> io::Result<Self> {
         Ok(Self {
             file: File::from(io::stdin().as_fd().try_clone_to_owned()?),
             interrupt: interrupt.clone(),

@@ -5,12 +5,12 @@
 
 mod affinity;
 mod answer;
-mod args;
+pub(super) mod args;
 mod engines;
 mod execute;
-mod files;
+pub(super) mod files;
 mod finish;
-mod interrupt;
+pub(super) mod interrupt;
 mod metadata;
 mod pin;
 mod place;
@@ -30,11 +30,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::config::Settings;
-use crate::progress::{Colors, Display, LOG_LINES, Mode, choose, renderer};
+use crate::progress::{Mode, renderer};
 use crate::request::BuildRequest;
 use crate::run::Lent;
 
 use super::app::App;
+use super::display;
 use super::error::{CliError, CommandResult};
 use super::exit::Exit;
 pub use args::BuildArgs;
@@ -47,7 +48,7 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
     // Before stdin is read, or a word that such a flag has taken is missed as the context.
     args.attest.resolve()?;
     args.call.resolve()?;
-    let display = display(args, settings, app)?;
+    let display = display::choose(args.progress.as_deref(), args.quiet, settings, app)?;
     files::check(args, app)?;
     let around = surroundings::Prepared::new(settings, app);
     let interrupt = interrupt::watch().map_err(|error| CliError::new(Exit::Internal, error))?;
@@ -126,7 +127,7 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         interrupt,
     );
     let (request, plan) = (Arc::new(request), Arc::new(placed.plan));
-    let renderer = renderer(display, log_lines(app));
+    let renderer = renderer(display, display::log_lines(app));
     let executed =
         execute::execute(Arc::clone(&request), plan, surroundings, received, renderer).await;
     match call {
@@ -169,45 +170,4 @@ fn dry_run(
     plan.warnings.iter().for_each(|warning| app.warn(warning));
     app.print(&text).map_err(|error| internal(error.into()))?;
     Ok(Exit::Done)
-}
-
-/// How progress is shown: the flag, else the environment, else the configuration.
-fn display(args: &BuildArgs, settings: &Settings, app: &App) -> Result<Display, CliError> {
-    let parse = |text: &str| text.parse::<Mode>().map_err(CliError::usage);
-    let asked = match (args.progress.as_deref().map(parse).transpose()?, args.quiet) {
-        (None | Some(Mode::Auto | Mode::Quiet), true) => Mode::Quiet,
-        (Some(other), true) => {
-            return Err(CliError::usage(format!(
-                "--quiet and --progress {other} exclude each other"
-            )));
-        }
-        (Some(Mode::Auto) | None, false) => {
-            let default = app
-                .var("BUILDKIT_PROGRESS")
-                .or(settings.build.progress.as_deref());
-            default.map(parse).transpose()?.unwrap_or(Mode::Auto)
-        }
-        (Some(mode), false) => mode,
-    };
-    let no_color = app.var("NO_COLOR").is_some();
-    let mut display = choose(
-        asked,
-        app.stderr_is_terminal,
-        no_color,
-        app.env.get("TERM").map(String::as_str),
-    )
-    .map_err(CliError::usage)?;
-    if let (Some(colors), Some(text)) = (&mut display.colors, app.var("BUILDKIT_COLORS")) {
-        let (chosen, bad) = Colors::parse(text);
-        bad.iter().for_each(|bad| app.warn(&bad.to_string()));
-        *colors = chosen;
-    }
-    Ok(display)
-}
-
-/// How many lines of a step's output the live table shows.
-fn log_lines(app: &App) -> usize {
-    app.var("BUILDKIT_TTY_LOG_LINES")
-        .and_then(|lines| lines.parse().ok())
-        .unwrap_or(LOG_LINES)
 }

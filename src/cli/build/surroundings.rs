@@ -13,14 +13,15 @@ use crate::builder::{Answer, Builder};
 use crate::buildkit::session::{TokenSeeds, TokenSource, random_id};
 use crate::causes::causes;
 use crate::config::Settings;
-use crate::credentials::{CredentialEnv, Credentials, ProxySettings};
+use crate::credentials::{Credentials, ProxySettings};
 use crate::engine::Engine;
 use crate::event::Event;
-use crate::registry::{Registries, RegistrySettings};
+use crate::registry::Registries;
 use crate::request::{BuildContext, BuildRequest};
 use crate::run::{self, Lent, RegistryTokens};
 
 use super::super::app::App;
+use super::super::registries;
 
 /// The file in the state directory that holds this machine's own part of context keys.
 const KEY_FILE: &str = "context-key";
@@ -35,19 +36,13 @@ pub(super) struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     pub(super) fn new(settings: &Settings, app: &'a App) -> Self {
-        let env = CredentialEnv::from_vars(|name| app.env.get(name).cloned());
-        let credentials = Arc::new(Credentials::new(env));
-        let hosts = settings.registries.clone();
-        let insecure_registries = hosts
+        let (credentials, registries) = registries::open(settings, app);
+        let insecure_registries = settings
+            .registries
             .iter()
             .filter(|(_, host)| host.http || host.insecure)
             .map(|(host, _)| host.clone())
             .collect();
-        let settings = RegistrySettings {
-            hosts,
-            ..RegistrySettings::default()
-        };
-        let registries = Arc::new(Registries::new(settings, Arc::clone(&credentials)));
         Prepared {
             app,
             credentials,

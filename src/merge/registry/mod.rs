@@ -97,20 +97,21 @@ pub async fn publish(
 }
 
 /// Publishes a root whose parts are in every repository already: by digest everywhere, then
-/// under its tags.
+/// under its tags. Annotations play no part.
 ///
 /// # Errors
 ///
 /// Only while no tag has moved; from then on, failures are listed in the result.
 pub async fn publish_root(
     registries: &Registries,
-    tags: &[ImageRef],
+    publication: &Publication<'_>,
     manifest: Manifest,
     entries: Vec<Descriptor>,
     report: Report<'_>,
 ) -> Result<Published, PublishError> {
-    let targets = targets::find(registries, tags.iter()).await?;
-    place(&targets, tags, Root { manifest, entries }, report).await
+    let targets = targets::resolve(registries, publication).await?;
+    let root = Root { manifest, entries };
+    place(&targets, publication.tags, root, report).await
 }
 
 /// Writes the root by digest everywhere, then moves the tags.

@@ -35,8 +35,7 @@ pub(super) async fn resolve(
     .await
 }
 
-/// Opens the repositories of `names`, each once, in that order.
-pub(super) async fn find(
+async fn find(
     registries: &Registries,
     names: impl Iterator<Item = &ImageRef>,
 ) -> Result<Vec<(String, Repository)>, RegistryError> {

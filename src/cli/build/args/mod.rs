@@ -192,7 +192,7 @@ pub struct BuildArgs {
 }
 
 /// Reads a boolean flag's value in any of Go's spellings.
-fn go_bool(text: &str) -> Result<bool, String> {
+pub(in crate::cli) fn go_bool(text: &str) -> Result<bool, String> {
     crate::attrs::parse_bool(text).ok_or_else(|| "not a boolean: true or false".to_owned())
 }
 

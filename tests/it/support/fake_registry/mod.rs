@@ -5,6 +5,7 @@
 //! TLS with a certificate made for it.
 
 mod auth;
+mod referrers;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) form: bool,
     /// Whether answers name the digest of a manifest.
     pub(crate) names_digests: bool,
+    /// Whether it lists what refers to an image.
+    pub(crate) referrers: bool,
     /// TLS, with what the server shows and asks for.
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
 }
@@ -41,6 +44,7 @@ impl Default for Setup {
             mounts: true,
             form: true,
             names_digests: true,
+            referrers: false,
             tls: None,
         }
     }
@@ -68,6 +72,8 @@ pub(crate) enum Act {
     Forget,
     /// Begins the answer and hangs up.
     Cut,
+    /// Does its duty, and hangs up in the middle of the answer.
+    Half,
     /// Waits first, then does its duty.
     Wait(Duration),
 }
@@ -208,6 +214,13 @@ impl FakeRegistry {
         let value = (media_type.to_owned(), Bytes::copy_from_slice(bytes));
         manifests.insert(digest.to_string(), value);
         digest
+    }
+
+    /// Points a tag to a manifest.
+    pub(crate) fn put_tag(&self, repo: &str, tag: &str, digest: Digest) {
+        let mut state = self.state();
+        let tags = &mut state.repos.entry(repo.to_owned()).or_default().tags;
+        tags.insert(tag.to_owned(), digest.to_string());
     }
 
     /// Makes a repository lose a manifest.

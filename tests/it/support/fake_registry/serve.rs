@@ -59,6 +59,28 @@ pub(super) fn refuse(status: u16, code: &str) -> Response<Body> {
     )
 }
 
+/// Where a request wants to begin to read: `bytes=5-`.
+fn start_of(headers: &HeaderMap) -> Option<usize> {
+    let range = headers.get("range")?.to_str().unwrap();
+    range
+        .strip_prefix("bytes=")?
+        .split('-')
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// The same answer, which breaks off in the middle.
+async fn half(response: Response<Body>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    head.headers.insert("content-length", bytes.len().into());
+    let first = bytes.slice(..bytes.len() / 2);
+    let frames = [Ok(Frame::data(first)), Err(io::Error::other("cut"))];
+    let body = StreamBody::new(tokio_stream::iter(frames));
+    Response::from_parts(head, body.boxed())
+}
+
 fn pairs(query: &str) -> BTreeMap<String, String> {
     let url = Url::parse(&format!("http://x/?{query}")).unwrap();
     url.query_pairs()
@@ -76,7 +98,7 @@ pub(super) struct Target<'a> {
 impl<'a> Target<'a> {
     pub(super) fn of(path: &'a str) -> Option<Self> {
         let rest = path.strip_prefix("/v2/")?;
-        for kind in ["/manifests/", "/blobs/uploads/", "/blobs/"] {
+        for kind in ["/manifests/", "/referrers/", "/blobs/uploads/", "/blobs/"] {
             if let Some((repo, name)) = rest.split_once(kind) {
                 return Some(Self { repo, kind, name });
             }
@@ -124,7 +146,7 @@ impl Shared {
                     &[("content-length", "900".into())],
                 );
             }
-            Some(Act::Lie) | None => {}
+            Some(Act::Lie | Act::Half) | None => {}
         }
         if path == "/token" {
             return self.give_token(&head.method, &query, &head.headers, &bytes);
@@ -149,6 +171,7 @@ impl Shared {
                 response,
                 &[("docker-content-digest", Digest::of(b"a lie").to_string())],
             ),
+            Some(Act::Half) => half(response).await,
             _ => response,
         }
     }
@@ -168,6 +191,7 @@ impl Shared {
         match (target.kind, method.as_str()) {
             ("/manifests/", "PUT") => self.put_manifest(&target, headers, bytes),
             ("/manifests/", _) => self.get_manifest(&target),
+            ("/referrers/", _) => self.list_referrers(target.repo, target.name),
             ("/blobs/", _) => {
                 let state = self.state.lock().unwrap();
                 let found = state
@@ -176,7 +200,10 @@ impl Shared {
                     .and_then(|r| r.blobs.get(target.name));
                 found.map_or_else(
                     || refuse(404, "BLOB_UNKNOWN"),
-                    |blob| plain(200, blob.clone()),
+                    |blob| match start_of(headers) {
+                        Some(start) => plain(206, blob.slice(start.min(blob.len())..)),
+                        None => plain(200, blob.clone()),
+                    },
                 )
             }
             _ => self.upload(method, &target, &pairs(query), bytes, authorization),
