@@ -14,7 +14,7 @@ use_given() {
     say "using MBUILD_TEST_AMD64, _ARM64 and _REGISTRY as given"
     mkdir -p "$STATE"
     {
-        for variable in AMD64 ARM64 REGISTRY BASE BUILDX DOCKER KUBECTL; do
+        for variable in AMD64 ARM64 REGISTRY BASE BUILDX DOCKER KUBECTL SKOPEO UMOCI BUILDAH; do
             eval "value=\${MBUILD_TEST_$variable:-}"
             [ -z "$value" ] || line "MBUILD_TEST_$variable" "$value"
         done
@@ -41,6 +41,9 @@ write_env() {
         line MBUILD_TEST_NETNS_ARM64 "$(namespace arm64)"
         line MBUILD_TEST_HOST "$SUBNET.1"
         line MBUILD_TEST_KUBECTL "$CACHE/kubectl/kubectl"
+        for name in skopeo umoci buildah; do
+            line "MBUILD_TEST_$(echo $name | tr '[:lower:]' '[:upper:]')" "$CACHE/image-tools/bin/$name"
+        done
         [ -z "$docker" ] || line MBUILD_TEST_DOCKER "$docker"
         [ -z "$buildx" ] || line MBUILD_TEST_BUILDX "$buildx"
     } >"$STATE/env.new"

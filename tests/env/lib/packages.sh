@@ -99,9 +99,51 @@ fetch_kubectl() {
     rm -r "$CACHE/kubectl/root"
 }
 
+# What skopeo and buildah link besides the C library, of bookworm.
+IMAGE_LIBRARIES="libassuan0 libdevmapper1.02.1 libgpg-error0 libgpgme11 libpcre2-8-0 libseccomp2 libselinux1 libudev1"
+
+# Puts Debian 12's skopeo, umoci and buildah at $CACHE/image-tools/bin once: other programs' readers and writers of
+# images, to hold ours against. They run with libraries of their own, unpacked beside them.
+fetch_image_tools() {
+    tools=$CACHE/image-tools
+    [ ! -f "$tools/complete" ] || return 0
+    say "fetching skopeo, umoci and buildah (Debian bookworm; unpacked, not installed)"
+    rm -rf "$tools"
+    mkdir -p "$CACHE/apt" "$tools/debs" "$tools/bin"
+    (
+        SUITE=bookworm
+        private_apt
+        quietly apt-get -qq update
+        cd "$tools/debs"
+        for package in skopeo umoci buildah $IMAGE_LIBRARIES; do
+            quietly apt-get -qq download "$package:amd64/bookworm"
+        done
+        rm -rf "$CACHE/apt"
+    ) || exit 1
+    for deb in "$tools"/debs/*.deb; do unpack "$deb" "$tools/root"; done
+    rm -r "$tools/debs"
+    for name in skopeo umoci buildah; do
+        image_tool_script >"$tools/bin/$name"
+        chmod +x "$tools/bin/$name"
+        quietly "$tools/bin/$name" --version
+    done
+    : >"$tools/complete"
+}
+
+image_tool_script() {
+    cat <<'EOF_'
+#!/bin/sh
+tools=$(dirname "$(dirname "$(readlink -f "$0")")")
+LD_LIBRARY_PATH=$tools/root/usr/lib/x86_64-linux-gnu:$tools/root/lib/x86_64-linux-gnu
+export LD_LIBRARY_PATH
+exec "$tools/root/usr/bin/${0##*/}" "$@"
+EOF_
+}
+
 # Fills $ROOT once; later runs find it complete.
 fetch_packages() {
     fetch_kubectl
+    fetch_image_tools
     [ ! -f "$ROOT/complete" ] || return 0
     say "fetching Debian packages (suites bookworm and $SUITE; unpacked, not installed)"
     rm -rf "$ROOT"
