@@ -40,6 +40,7 @@ mod e2e_usage;
 mod examples_action;
 mod examples_ci;
 mod history;
+mod interop;
 mod kube_api_double;
 mod kube_apply;
 mod kube_build;

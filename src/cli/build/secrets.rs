@@ -106,3 +106,21 @@ enum Why {
         size = .1.map_or_else(|| "more".to_owned(), |size| format!("{size} bytes")))]
     Large(String, Option<u64>),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::app::Global;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_variable_is_measured_too() {
+        let mut app = App::of_process(Global::default()).unwrap();
+        let spec = SecretSpec::parse("id=s,env=V").unwrap().unwrap();
+        app.env.insert("V".to_owned(), "x".repeat(SECRET_LIMIT));
+        assert!(resolve(std::slice::from_ref(&spec), &app).await.is_ok());
+        app.env.insert("V".to_owned(), "x".repeat(SECRET_LIMIT + 1));
+        let error = resolve(&[spec], &app).await.unwrap_err();
+        let expect = "--secret id=s: the variable V holds 512001 bytes, and a secret may have";
+        assert!(error.render().contains(expect), "{}", error.render());
+    }
+}

@@ -10,6 +10,7 @@ pub(crate) mod exporter;
 pub(crate) mod fake_buildkitd;
 pub(crate) mod fake_registry;
 pub(crate) mod git_server;
+pub(crate) mod guarded_server;
 pub(crate) mod hub;
 pub(crate) mod images;
 pub(crate) mod kube_api;
