@@ -3,7 +3,7 @@
 //! A unit writes a bare manifest, so what is meant for the index is kept back for the merge,
 //! and what names another platform is not sent at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::platform::Platform;
 use crate::unit::DescriptorAnnotation;
@@ -69,6 +69,33 @@ impl Annotations {
             .filter(|(only, _, _)| only.as_ref().is_none_or(|only| only == platform))
             .map(|(_, key, value)| (format!("annotation-manifest.{key}"), value.clone()))
             .collect()
+    }
+
+    /// The attributes of a unit whose daemon writes the index too, if there is one.
+    pub(super) fn all_for(&self, platform: &Platform) -> BTreeMap<String, String> {
+        let mut attrs = self.attrs_for(platform);
+        for note in &self.descriptors {
+            let only = note.platform.as_ref().map(Platform::normalized);
+            if only.is_none_or(|only| only == *platform) {
+                let key = format!("annotation-manifest-descriptor.{}", note.key);
+                attrs.insert(key, note.value.clone());
+            }
+        }
+        let index = self.index.iter().map(|note| ("index", note));
+        let descriptor = self.index_descriptor.iter();
+        let descriptor = descriptor.map(|note| ("index-descriptor", note));
+        for (place, (key, value)) in index.chain(descriptor) {
+            attrs.insert(format!("annotation-{place}.{key}"), value.clone());
+        }
+        attrs
+    }
+
+    /// The platforms that annotations name, each once.
+    pub(super) fn platforms(&self) -> BTreeSet<Platform> {
+        let manifests = self.manifests.iter().map(|(only, _, _)| only);
+        let descriptors = self.descriptors.iter().map(|note| &note.platform);
+        let named = manifests.chain(descriptors).flatten();
+        named.map(Platform::normalized).collect()
     }
 }
 
@@ -149,6 +176,26 @@ mod tests {
         assert_eq!(taken.index, BTreeMap::from([("d".into(), "3".into())]));
         assert_eq!(taken.descriptors.len(), 1);
         assert_eq!(rest.into_keys().collect::<Vec<_>>(), ["compression"]);
+    }
+
+    #[test]
+    fn a_daemon_that_keeps_its_image_is_told_all_of_its_platform() {
+        let (taken, _) = take(&[
+            ("annotation-manifest-descriptor[linux/arm64].e", "1"),
+            ("annotation-manifest-descriptor.f", "2"),
+            ("annotation-index.d", "3"),
+            ("annotation-index-descriptor.g", "4"),
+        ])
+        .unwrap();
+        let attrs = taken.all_for(&"linux/amd64".parse().unwrap());
+        let expect = [
+            "annotation-index-descriptor.g",
+            "annotation-index.d",
+            "annotation-manifest-descriptor.f",
+        ];
+        assert_eq!(attrs.into_keys().collect::<Vec<_>>(), expect);
+        let named: Vec<String> = taken.platforms().iter().map(Platform::to_string).collect();
+        assert_eq!(named, ["linux/arm64"]);
     }
 
     #[test]

@@ -15,6 +15,8 @@ cases!(beside:
     one_attested_platform_is_an_index_too,
     a_push_by_digest_names_no_tag,
     the_artifact_form_keeps_its_subject,
+    a_layout_names_its_tags_too,
+    files_of_statements_lie_beside_what_they_are_about,
     a_scanner_lists_what_is_in_each_image,
     a_scanner_that_cannot_be_pulled_is_said_to_be_a_matter_of_generator,
     what_cannot_be_stated_is_refused_before_anything_starts,
@@ -217,6 +219,63 @@ fn the_artifact_form_keeps_its_subject(target: &Target) {
     assert_eq!(all[1][0].subjects(), [expect]);
     let companion = hub.manifest(text(&index.json["manifests"][1]["digest"]));
     assert!(companion.json["artifactType"].is_string(), "{companion:?}");
+}
+
+/// The names are the daemons' to know there; buildx cannot merge layouts of several nodes.
+fn a_layout_names_its_tags_too(target: &Target) {
+    let sandbox = sandbox(target);
+    sandbox
+        .run(&format!(
+            "{BOTH} -t r.example/app:1 -t r.example/app:2 --provenance=true \
+             -o type=oci,tar=false,dest=layout ctx"
+        ))
+        .exits(0);
+    let read = |digest: &Value| {
+        let hex = text(digest).replace(':', "/");
+        sandbox.json(&format!("layout/blobs/{hex}"))
+    };
+    let index = read(&sandbox.json("layout/index.json")["manifests"][0]["digest"]);
+    let entries = index["manifests"].as_array().unwrap();
+    assert_eq!(entries.len(), 4);
+    for (pair, arch) in entries.chunks(2).zip(["amd64", "arm64"]) {
+        assert_eq!(pair[0]["platform"]["architecture"], arch);
+        let about = &pair[1]["annotations"]["vnd.docker.reference.digest"];
+        assert_eq!(*about, pair[0]["digest"]);
+        let layer = read(&pair[1]["digest"])["layers"][0].clone();
+        let provenance = Statement {
+            kind: String::new(),
+            json: read(&layer["digest"]),
+        };
+        let url = |tag| format!("pkg:docker/r.example/app@{tag}?platform=linux%2F{arch}");
+        assert_eq!(provenance.subjects(), [url("1"), url("2")]);
+    }
+}
+
+fn files_of_statements_lie_beside_what_they_are_about(target: &Target) {
+    let sandbox = sandbox(target);
+    sandbox.dockerfile("FROM scratch\nCOPY Dockerfile /\n");
+    sandbox
+        .run(&format!("{BOTH} --provenance=true -o split ctx"))
+        .exits(0);
+    for platform in ["linux_amd64", "linux_arm64"] {
+        assert!(
+            sandbox
+                .path(format!("split/{platform}/provenance.json"))
+                .exists()
+        );
+    }
+    sandbox
+        .run(&format!(
+            "{BOTH} --provenance=true -o type=local,dest=one,platform-split=false ctx"
+        ))
+        .exits(0);
+    for platform in ["linux_amd64", "linux_arm64"] {
+        assert!(
+            sandbox
+                .path(format!("one/{platform}.provenance.json"))
+                .exists()
+        );
+    }
 }
 
 /// What a scanner is: it finds the files and a destination in its environment.

@@ -8,6 +8,7 @@ mod cluster_pods;
 mod dependencies;
 mod deploy_kustomize;
 mod du_prune;
+mod e2e_annotate;
 mod e2e_archive;
 mod e2e_attest;
 mod e2e_buildx;

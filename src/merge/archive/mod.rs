@@ -107,12 +107,12 @@ pub fn gather(received: &[Received], notes: &ImageNotes) -> Result<Image, MergeE
     };
     match single {
         Some((_, Root::Manifest(manifest))) => {
-            image.is_as_sent = notes.descriptors.is_empty();
+            image.is_as_sent = notes.descriptors.is_empty() && notes.index_descriptor.is_empty();
             image.entries = vec![manifest.clone()];
             image.root = manifest;
         }
         Some((root, Root::Index(index))) if notes.descriptors.is_empty() => {
-            image.is_as_sent = true;
+            image.is_as_sent = notes.index_descriptor.is_empty();
             image.entries = index.manifests;
             image.root = root;
         }

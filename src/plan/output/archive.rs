@@ -66,7 +66,7 @@ impl Output<'_> {
         mut attrs: BTreeMap<String, String>,
     ) -> Result<(Template, ImageNotes), PlanError> {
         let annotations = Annotations::take(&mut attrs).map_err(|problem| self.error(&problem))?;
-        self.refuse_index_notes(&annotations)?;
+        self.refuse_index_notes(&annotations, self.platforms)?;
         let names = self.names(attrs.remove("name"))?;
         let names: Vec<_> = names.iter().map(ImageRef::with_default_tag).collect();
         if !names.is_empty() {

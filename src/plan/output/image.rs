@@ -23,6 +23,7 @@ impl Output<'_> {
         }
         let annotations = Annotations::take(&mut attrs).map_err(|problem| self.error(&problem))?;
         let names = self.names(attrs.remove("name"))?;
+        planned.warnings.extend(self.idle_notes(&annotations, true));
         planned.add(self.push(attrs, names, annotations)?);
         Ok(())
     }
@@ -36,7 +37,7 @@ impl Output<'_> {
         if names.is_empty() {
             return Err(self.error("a tag is needed to push: give -t NAME or name=NAME"));
         }
-        self.refuse_index_notes(&annotations)?;
+        self.refuse_index_notes(&annotations, self.platforms)?;
         let by_digest = match attrs.remove("push-by-digest") {
             None => false,
             Some(value) => value.is_empty() || self.boolean("push-by-digest", &value)?,
@@ -71,16 +72,6 @@ impl Output<'_> {
         let mut template = self.template(ExportKind::Push, attrs);
         template.annotations = annotations;
         Ok((template, Some(step)))
-    }
-
-    /// Refuses annotations of an index where there will be none.
-    pub(super) fn refuse_index_notes(&self, annotations: &Annotations) -> Result<(), PlanError> {
-        match self.platforms == 1 && !annotations.index.is_empty() {
-            false => Ok(()),
-            true => Err(self.error(
-                "annotation-index needs an index, and one platform without attestations has none",
-            )),
-        }
     }
 
     /// The names of an image: the request's tags, else the output's own.

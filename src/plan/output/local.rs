@@ -38,6 +38,10 @@ impl Output<'_> {
             mirror,
             split,
         };
-        Ok((self.template(ExportKind::Tree, attrs), Some(step)))
+        let mut template = self.template(ExportKind::Tree, attrs);
+        // Statements of all platforms would have one name in the one directory.
+        let attested = !self.request.attestations.is_empty();
+        template.prefixed = attested && !split && self.platforms > 1;
+        Ok((template, Some(step)))
     }
 }

@@ -6,6 +6,7 @@
 mod archive;
 mod image;
 mod local;
+mod notes;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,8 @@ struct Template {
     annotations: Annotations,
     /// The nodes whose units have it; `None` means all.
     nodes: Option<BTreeSet<String>>,
+    /// Whether files of statements have their platform in front of their names.
+    prefixed: bool,
 }
 
 /// Plans every output of `request`; `placed` has the node of each platform.
@@ -77,18 +80,30 @@ impl PlannedOutputs {
                 let nodes = template.nodes.as_ref();
                 nodes.is_none_or(|nodes| nodes.contains(node))
             })
-            .map(|template| {
-                let mut export = template.export.clone();
-                let annotations = template.annotations.attrs_for(platform);
-                export.attrs.extend(annotations);
-                export
-            })
+            .map(|template| template.export_for(platform))
             .collect()
     }
 
     fn add(&mut self, (template, step): Planned) {
         self.templates.push(template);
         self.merge.extend(step);
+    }
+}
+
+impl Template {
+    fn export_for(&self, platform: &Platform) -> UnitExport {
+        let mut export = self.export.clone();
+        export.attrs.extend(match export.kind {
+            // The daemon's own index is the one that is kept.
+            ExportKind::Store => self.annotations.all_for(platform),
+            _ => self.annotations.attrs_for(platform),
+        });
+        if self.prefixed {
+            let prefix = export.attrs.entry("attestation-prefix".to_owned());
+            let platform = platform.to_string().replace('/', "_");
+            prefix.or_default().push_str(&format!("{platform}."));
+        }
+        export
     }
 }
 
@@ -134,6 +149,7 @@ impl Output<'_> {
             export,
             annotations: Annotations::default(),
             nodes: None,
+            prefixed: false,
         }
     }
 

@@ -125,6 +125,11 @@ impl Output<'_> {
         mut attrs: BTreeMap<String, String>,
     ) -> Result<(), PlanError> {
         let annotations = Annotations::take(&mut attrs).map_err(|problem| self.error(&problem))?;
+        // Each node's image is one of its own.
+        self.refuse_index_notes(&annotations, 1)?;
+        planned
+            .warnings
+            .extend(self.idle_notes(&annotations, false));
         let names = self.names(attrs.remove("name"))?;
         if !names.is_empty() {
             let names: Vec<_> = names.iter().map(ImageRef::with_default_tag).collect();

@@ -209,6 +209,83 @@ fn annotations_go_to_the_manifest_the_index_or_nowhere() {
     );
 }
 
+fn attested(outputs: &[&str], platforms: usize) -> PlannedOutputs {
+    let statement = crate::request::AttestSpec::parse("type=provenance").unwrap();
+    let request = BuildRequest {
+        attestations: vec![statement],
+        ..request(outputs, &["r.io/a:1"])
+    };
+    planned(&request, platforms, Nodes::Each, ImageStore::None).unwrap()
+}
+
+/// buildx's daemons say the same, after the build.
+#[test]
+fn an_index_of_one_platform_can_be_annotated_only_where_attestations_make_one() {
+    for place in ["index", "index-descriptor"] {
+        for kind in ["type=registry", "type=oci,dest=o.tar", "type=image"] {
+            let expect = format!(
+                "--output {}: annotation-{place} needs an index, and one platform without \
+                 attestations has none",
+                kind.split(',').next().unwrap()
+            );
+            let output = format!("{kind},annotation-{place}.x=1");
+            refused(&[&output], &["r.io/a:1"], 1, &expect);
+            attested(&[&output], 1);
+        }
+    }
+}
+
+#[test]
+fn a_daemon_that_keeps_an_attested_image_annotates_its_index() {
+    let planned = attested(&["type=image,annotation-index.x=1"], 1);
+    let expect = ["Store annotation-index.x=1 name=r.io/a:1"];
+    assert_eq!(shown(&planned), expect);
+}
+
+#[test]
+fn annotations_that_come_to_nothing_are_told() {
+    let warnings = |output: &str, platforms: usize| {
+        let mut request = request(&[output], &["r.io/a:1"]);
+        let names = ["linux/amd64", "linux/arm64"];
+        request.platforms = names[..platforms]
+            .iter()
+            .map(|p| p.parse().unwrap())
+            .collect();
+        let planned = planned(&request, platforms, Nodes::Each, ImageStore::None);
+        planned.unwrap().warnings.join("\n")
+    };
+    let text = warnings("type=registry,annotation-index-descriptor.x=1", 2);
+    assert!(
+        text.contains("annotation-index-descriptor is written nowhere"),
+        "{text}"
+    );
+    let text = warnings("type=registry,annotation-manifest-descriptor.x=1", 1);
+    assert!(
+        text.contains("annotation-manifest-descriptor is written nowhere"),
+        "{text}"
+    );
+    let text = warnings("type=registry,annotation-manifest[linux/s390x].x=1", 2);
+    assert!(
+        text.contains("is for linux/s390x, which is not built"),
+        "{text}"
+    );
+    let all = "type=registry,annotation-manifest-descriptor[linux/arm64].x=1,annotation.y=2";
+    assert_eq!(warnings(all, 2), "");
+}
+
+#[test]
+fn statements_in_one_directory_have_their_platforms_name() {
+    let unsplit = "type=local,dest=o,platform-split=false";
+    let expect = "Tree attestation-prefix=linux_arm64. platform-split=false";
+    assert_eq!(shown(&attested(&[unsplit], 2))[0], expect);
+    assert_eq!(
+        shown(&attested(&[unsplit], 1))[0],
+        "Tree platform-split=false"
+    );
+    let split = shown(&attested(&["type=local,dest=o"], 2));
+    assert_eq!(split[0], "Tree platform-split=true");
+}
+
 #[test]
 fn what_cannot_be_is_refused_before_anything_starts() {
     refused(
