@@ -1,7 +1,7 @@
 //! What the client itself asks of the network about a build's files: which commit a Git ref
-//! is now ([`git`]), and a Dockerfile's text ([`download`]).
+//! is now ([`git`]), and files of the web that all nodes must get alike ([`download`]).
 //!
-//! Daemons fetch contexts; nothing here does.
+//! Repositories are fetched by daemons; nothing here does that.
 
 pub mod auth;
 pub mod download;
@@ -10,5 +10,5 @@ pub mod git;
 mod refs;
 
 pub use auth::authorization;
-pub use download::{DownloadError, download};
+pub use download::{DownloadError, download, download_to};
 pub use git::{Asking, GitAskError, commit};

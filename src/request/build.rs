@@ -23,6 +23,9 @@ pub struct BuildRequest {
     pub dockerfile: Dockerfile,
     /// Further contexts, which the Dockerfile may use by name.
     pub named_contexts: Vec<NamedContext>,
+    /// What came from the web for contexts, by the context's name: the address, and the digest of
+    /// the bytes.
+    pub downloaded: BTreeMap<String, String>,
     /// What to build for; empty means the first node's own platform.
     pub platforms: Vec<Platform>,
     /// Names for every image output; where given they replace the outputs' own names.
@@ -67,6 +70,7 @@ impl BuildRequest {
             context,
             dockerfile,
             named_contexts: Vec::new(),
+            downloaded: BTreeMap::new(),
             platforms: Vec::new(),
             tags: Vec::new(),
             outputs: Vec::new(),

@@ -9,6 +9,7 @@ use crate::support::git_server::GitServer;
 use crate::support::hub::Hub;
 use crate::support::sandbox::Sandbox;
 use crate::support::target::{Target, cases};
+use crate::support::web_server::WebServer;
 
 const BOTH: &str = "--platform linux/amd64,linux/arm64";
 
@@ -22,7 +23,7 @@ cases!(beside:
 mod on_the_host {
     use super::*;
 
-    cases!(at_host: repositories_have_names_too);
+    cases!(at_host: repositories_and_files_on_the_web_have_names_too);
 }
 
 fn directories_have_their_own_ignore_files(target: &Target) {
@@ -192,20 +193,26 @@ fn what_cannot_be_a_context_is_refused_before_anything_starts(target: &Target) {
     );
 }
 
-fn repositories_have_names_too(target: &Target) {
-    let server = GitServer::new(target.get("HOST"));
+fn repositories_and_files_on_the_web_have_names_too(target: &Target) {
+    let host = target.get("HOST");
+    let server = GitServer::new(host);
     let commit = server.commit(&[("sub/file", "of git")]);
+    let web = WebServer::new(host, &[("/data", b"of the web".to_vec())]);
     let sandbox = Sandbox::new(target);
-    sandbox.dockerfile("FROM scratch\nCOPY --from=repo file /\n");
-    let git = server.url();
+    sandbox.dockerfile("FROM scratch\nCOPY --from=repo file /\nCOPY --from=data context /data\n");
+    let (git, data) = (server.url(), web.url("/data"));
     sandbox
         .run(&format!(
-            "{BOTH} -o out --metadata-file meta.json --build-context repo={git}?subdir=sub ctx"
+            "{BOTH} -o out --metadata-file meta.json --build-context repo={git}?subdir=sub \
+             --build-context data={data} ctx"
         ))
         .exits(0);
     for platform in ["linux_amd64", "linux_arm64"] {
         assert_eq!(sandbox.read(&format!("out/{platform}/file")), "of git");
+        assert_eq!(sandbox.read(&format!("out/{platform}/data")), "of the web");
     }
     let contexts = &sandbox.json("meta.json")["mbuild.contexts"];
     assert_eq!(contexts["repo"], format!("{git}#{commit}:sub"));
+    let digest = Digest::of(b"of the web");
+    assert_eq!(contexts["data"], format!("{data}@{digest}"));
 }

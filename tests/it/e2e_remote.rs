@@ -1,9 +1,8 @@
 //! Contexts and Dockerfiles from the network: every node builds the same commit.
 
-use std::io::Write;
-
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use mbuild::digest::Digest;
 
 use crate::support::git_server::GitServer;
 use crate::support::hub::Hub;
@@ -24,7 +23,8 @@ cases!(at_host:
     a_dockerfile_beside_a_repository_is_its_own_or_ours,
     a_dockerfile_may_come_from_the_web,
     a_dockerfile_that_does_not_come_stops_the_build_before_it_starts,
-    an_archive_on_the_web_is_a_context,
+    an_archive_on_the_web_is_the_same_on_both_nodes,
+    a_file_on_the_web_that_the_client_cannot_have_is_left_to_the_nodes,
 );
 
 fn host(target: &Target) -> &str {
@@ -265,7 +265,8 @@ fn a_dockerfile_that_does_not_come_stops_the_build_before_it_starts(target: &Tar
     );
 }
 
-fn an_archive_on_the_web_is_a_context(target: &Target) {
+/// Nodes that download by themselves, as with buildx, may get different files.
+fn an_archive_on_the_web_is_the_same_on_both_nodes(target: &Target) {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     let files: [(&str, &[u8]); 2] = [
         ("Dockerfile", b"FROM scratch\nCOPY file /\n"),
@@ -277,17 +278,40 @@ fn an_archive_on_the_web_is_a_context(target: &Target) {
         header.set_mode(0o644);
         tar.append_data(&mut header, path, bytes).unwrap();
     }
-    let mut gzip = tar.into_inner().unwrap();
-    gzip.flush().unwrap();
-    let web = WebServer::new(host(target), &[("/ctx.tar.gz", gzip.finish().unwrap())]);
+    let tar = tar.into_inner().unwrap().finish().unwrap();
+    let alone = b"FROM scratch\nCOPY context /file\n".to_vec();
+    let files = [("/ctx.tar.gz", tar.clone()), ("/alone", alone.clone())];
+    let web = WebServer::new(host(target), &files);
     let sandbox = Sandbox::new(target);
-    let url = web.url("/ctx.tar.gz");
-    sandbox
-        .run(&format!(
-            "{BOTH} -o out --metadata-file meta.json {url}?sig=s3cret"
-        ))
-        .exits(0)
-        .says(&["every node downloads", "/ctx.tar.gz by itself"]);
+    let check = |path: &str, line: &str, served: &[u8]| {
+        let (url, before) = (web.url(path), web.asked());
+        let line = format!("{line} --metadata-file meta.json {url}?sig=s3cret");
+        sandbox.run(&line).exits(0).says_not(&["s3cret", "WARNING"]);
+        assert_eq!(web.asked() - before, 1, "by the client alone");
+        let shown = format!("{url}@{}", Digest::of(served));
+        assert_eq!(
+            sandbox.json("meta.json")["mbuild.contexts"]["context"],
+            shown
+        );
+    };
+    check("/ctx.tar.gz", &format!("{BOTH} -o out"), &tar);
     assert_eq!(sandbox.read("out/linux_arm64/file"), "x");
-    assert_eq!(sandbox.json("meta.json")["mbuild.contexts"]["context"], url);
+    // What is no archive is a Dockerfile.
+    check("/alone", &format!("{BOTH} -o alone"), &alone);
+    assert_eq!(sandbox.read("alone/linux_arm64/file").as_bytes(), alone);
+}
+
+fn a_file_on_the_web_that_the_client_cannot_have_is_left_to_the_nodes(target: &Target) {
+    let sandbox = Sandbox::new(target);
+    let url = format!("http://{}:1/ctx.tar", host(target));
+    sandbox
+        .run(&format!("{BOTH} -o out {url}"))
+        .exits(1)
+        .says(&[
+            "/ctx.tar by itself, and may get another one",
+            "cannot be reached",
+        ]);
+    // One node cannot differ from another, so nothing is asked here.
+    let one = sandbox.run(&format!("{ONE} -o out {url}")).exits(1);
+    one.says_not(&["WARNING"]);
 }

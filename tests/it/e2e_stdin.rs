@@ -14,6 +14,7 @@ const BOTH: &str = "--platform linux/amd64,linux/arm64";
 cases!(beside:
     a_tar_reaches_both_nodes,
     a_gzipped_tar_reaches_both_nodes,
+    tars_of_other_compressions_reach_both_nodes,
     a_dockerfile_in_a_tar_may_have_any_name,
     a_dockerfile_alone_needs_no_context,
     a_dockerfile_on_stdin_goes_with_a_directory,
@@ -79,6 +80,20 @@ fn a_gzipped_tar_reaches_both_nodes(target: &Target) {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&tar).unwrap();
     check(target, "-", gzip.finish().unwrap(), &[("large", &large)]);
+}
+
+/// The same tar three times: a Dockerfile that copies `file`, which says what it is of.
+fn tars_of_other_compressions_reach_both_nodes(target: &Target) {
+    let bzip2 = include_bytes!("data/archives/context.tar.bz2");
+    let xz = include_bytes!("data/archives/context.tar.xz");
+    let dockerfile: &[u8] = b"FROM scratch\nCOPY file /\n";
+    let tar = tar(&[("Dockerfile", dockerfile), ("file", b"of zstd\n")]);
+    let fast = ruzstd::encoding::CompressionLevel::Fastest;
+    // buildx takes this one for a Dockerfile.
+    let zstd = ruzstd::encoding::compress_to_vec(&tar[..], fast);
+    check(target, "-", bzip2.to_vec(), &[("file", b"of bzip2\n")]);
+    check(target, "-", xz.to_vec(), &[("file", b"of xz\n")]);
+    check(target, "-", zstd, &[("file", b"of zstd\n")]);
 }
 
 fn a_dockerfile_in_a_tar_may_have_any_name(target: &Target) {

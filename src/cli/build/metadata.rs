@@ -163,7 +163,8 @@ fn contexts(request: &BuildRequest) -> Map<String, Value> {
         };
         Some((context.name.clone(), shown))
     });
-    let all = named.chain(own);
+    let downloaded = request.downloaded.clone();
+    let all = named.chain(own).chain(downloaded);
     all.map(|(name, shown)| (name, shown.into())).collect()
 }
 

@@ -76,8 +76,8 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         () = interrupt.cancelled() => return stopped(app),
     };
     let affinity = affinity::key(&request);
-    let doubts = match args.dry_run {
-        true => Vec::new(),
+    let pinned = match args.dry_run {
+        true => pin::Pinned::default(),
         false => {
             let around = pin::Around {
                 app,
@@ -94,7 +94,7 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
         placed = place::place(&mut request, settings, app, &affinity) => placed?,
         () = interrupt.cancelled() => return stopped(app),
     };
-    placed.plan.warnings.extend(doubts);
+    placed.plan.warnings.extend(pinned.doubts.iter().cloned());
     let builder = placed.builder.name.clone();
     if args.dry_run {
         return dry_run(args, &builder, &placed.plan, app);

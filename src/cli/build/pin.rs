@@ -1,5 +1,6 @@
 //! Settles what a name on the network means before any node is asked to build it, so that all
-//! nodes build the same: a Git ref becomes a commit, an image's tag a digest.
+//! nodes build the same: a Git ref becomes a commit, an image's tag a digest, a file on the web
+//! one of this machine.
 //!
 //! What cannot be settled is left to the daemons; with several platforms a warning says so.
 
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::buildkit::session::SecretSource;
@@ -19,6 +21,7 @@ use crate::request::{BuildRequest, GitContext, NamedSource, RemoteContext};
 
 use super::super::app::App;
 use super::super::error::CliError;
+use super::web;
 
 /// How long a repository may take when several nodes depend on the answer.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -42,19 +45,36 @@ struct Wrong {
     source: GitAskError,
 }
 
-/// Puts commits and digests in place of names; gives warnings.
+/// What was settled; kept until the build is over.
+#[derive(Default)]
+pub(super) struct Pinned {
+    /// What was not, and left to the daemons: warnings.
+    pub(super) doubts: Vec<String>,
+    /// Files that the request now names.
+    pub(super) _kept: Vec<TempDir>,
+}
+
+/// Puts commits, digests and files in place of names and addresses.
 pub(super) async fn pin(
     request: &mut BuildRequest,
     around: &Around<'_>,
-) -> Result<Vec<String>, CliError> {
+) -> Result<Pinned, CliError> {
     let is_several = request.platforms.len() > 1;
     let mut doubts = commits(request, is_several, around).await?;
+    let fetched = web::contexts(request, around.app).await;
+    doubts.extend(fetched.doubts);
     if is_several {
         doubts.extend(digests(request, around.registries).await);
-        return Ok(doubts);
+    } else {
+        // One daemon cannot differ from another.
+        for doubt in doubts.drain(..) {
+            tracing::info!("{doubt}");
+        }
     }
-    doubts.iter().for_each(|doubt| tracing::info!("{doubt}"));
-    Ok(Vec::new())
+    Ok(Pinned {
+        doubts,
+        _kept: fetched.dirs,
+    })
 }
 
 /// Pins repositories, each of which is asked once; gives what stays in doubt.
@@ -64,23 +84,17 @@ async fn commits(
     around: &Around<'_>,
 ) -> Result<Vec<String>, CliError> {
     let mut wanted: Vec<GitContext> = Vec::new();
-    let mut doubts = Vec::new();
     for (_, remote) in request.remotes_mut() {
         match remote {
             RemoteContext::Git(git) if !git.is_pinned() && !wanted.contains(git) => {
                 wanted.push(git.clone());
             }
-            RemoteContext::Git(_) => {}
-            RemoteContext::Web(_) => doubts.push(format!(
-                "every node downloads {} by itself: if it changes meanwhile, they build from \
-                 different files",
-                remote.shown()
-            )),
+            _ => {}
         }
     }
     let limit = if is_several { LIMIT } else { LIMIT_ALONE };
     let answers = join_all(wanted.iter().map(|git| ask(git, limit, around))).await;
-    let mut pinned = Vec::new();
+    let (mut pinned, mut doubts) = (Vec::new(), Vec::new());
     for (git, answer) in wanted.into_iter().zip(answers) {
         let shown = RemoteContext::Git(git.clone()).shown();
         match answer {

@@ -107,6 +107,24 @@ pub(super) fn spool(mut input: impl Read, temp: &std::path::Path) -> Result<Spoo
     }
 }
 
+/// Whether a file holds an archive; zstd data counts as one, though no daemon reads it.
+pub(super) fn is_archive(mut file: impl Read) -> io::Result<bool> {
+    let head = peek(&mut file)?;
+    Ok(head.starts_with(ZSTD) || detect(&head) == StdinKind::Archive)
+}
+
+/// What zstd data of a file holds, in a file below `temp`; `None` if it holds no such data.
+pub(super) fn unpacked(
+    mut file: impl Read,
+    temp: &std::path::Path,
+) -> Result<Option<Spooled>, StdinError> {
+    let head = peek(&mut file).map_err(StdinError::Read)?;
+    match head.starts_with(ZSTD) {
+        true => spool(io::Cursor::new(head).chain(file), temp).map(Some),
+        false => Ok(None),
+    }
+}
+
 fn peek(input: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(PEEK);
     input.take(PEEK as u64).read_to_end(&mut head)?;

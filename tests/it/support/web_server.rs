@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Serves files over plain HTTP.
 pub(crate) struct WebServer {
     address: SocketAddr,
     is_over: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
 }
 
 impl WebServer {
@@ -24,19 +25,27 @@ impl WebServer {
         let server = Self {
             address: listener.local_addr().unwrap(),
             is_over: Arc::default(),
+            asked: Arc::default(),
         };
         let (files, is_over) = (Arc::new(files), Arc::clone(&server.is_over));
+        let asked = Arc::clone(&server.asked);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if is_over.load(Ordering::Relaxed) {
                     return;
                 }
+                asked.fetch_add(1, Ordering::Relaxed);
                 let files = Arc::clone(&files);
                 // A client that goes away before the end is judged by what it says.
                 std::thread::spawn(move || drop(answer(&stream, &files)));
             }
         });
         server
+    }
+
+    /// How often anything was asked for.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// The address of a file.

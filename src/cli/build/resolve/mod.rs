@@ -9,7 +9,7 @@ mod frontend;
 mod logins;
 mod outputs;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -61,6 +61,7 @@ pub(super) fn resolve(
         context: source.context.clone(),
         dockerfile: source.dockerfile.clone(),
         named_contexts,
+        downloaded: BTreeMap::new(),
         platforms: platforms(args, around)?,
         tags: outputs::tags(args)?,
         outputs,
