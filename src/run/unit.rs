@@ -14,12 +14,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::buildkit::session::{Services, SshWarnings};
-use crate::buildkit::{Connection, SolveSpec, history};
+use crate::buildkit::{SolveSpec, history};
 use crate::event::{Event, UnitId};
 use crate::unit::{BuildUnit, UnitOutput};
 
 use super::Surroundings;
-use super::caches::Caches;
+use super::caches::{Caches, Mask};
 use super::daemon::Daemon;
 use super::error::UnitError;
 use super::lower::{self, Names};
@@ -90,7 +90,7 @@ async fn build(
         events: job.around.events.clone(),
     };
     let verdict = tokio::select! {
-        verdict = solve(&daemon.connection, &spec, unit.id, &job.around.events, cancel) => verdict,
+        verdict = solve(job, daemon, &spec, unit, cancel) => verdict,
         never = traffic.tell() => match never {},
     };
     traffic.tell_rest();
@@ -132,16 +132,20 @@ async fn tell_apart(
 
 /// Sends the Solve and follows its progress; comes back when both are over.
 async fn solve(
-    connection: &Connection,
+    job: &Job<'_>,
+    daemon: &Daemon,
     spec: &SolveSpec,
-    unit: UnitId,
-    events: &UnboundedSender<Event>,
+    unit: &BuildUnit,
     cancel: &CancellationToken,
 ) -> Result<UnitOutput, UnitError> {
+    let connection = &daemon.connection;
+    let mask = Mask::of(&unit.caches);
+    let unit = unit.id;
     let solved = CancellationToken::new();
     let mut follow = pin!(
-        connection.follow(&spec.reference, solved.clone(), |update| {
-            drop(events.send(Event::Status { unit, update }));
+        connection.follow(&spec.reference, solved.clone(), |mut update| {
+            mask.update(&mut update);
+            job.emit(Event::Status { unit, update });
         })
     );
     let mut verdict = pin!(async {
@@ -172,7 +176,7 @@ async fn solve(
     if let Some(Err(error)) = followed {
         tracing::debug!(%error, "progress ended early");
     }
-    verdict
+    verdict.map_err(|error| mask.error(error))
 }
 
 /// What this unit's daemon may ask of the client.

@@ -12,6 +12,7 @@ mod e2e_annotate;
 mod e2e_archive;
 mod e2e_attest;
 mod e2e_buildx;
+mod e2e_cache;
 mod e2e_call;
 mod e2e_connection;
 mod e2e_context;

@@ -141,7 +141,9 @@ fn default_output(request: &mut BuildRequest, builder: &Builder, app: &App) -> O
 
 fn plan_error(error: plan::PlanError) -> CliError {
     let exit = match error {
-        plan::PlanError::Output { .. } | plan::PlanError::ClassicStore { .. } => Exit::Usage,
+        plan::PlanError::Cache { .. }
+        | plan::PlanError::Output { .. }
+        | plan::PlanError::ClassicStore { .. } => Exit::Usage,
         _ if error.is_unreachable() => Exit::Infrastructure,
         _ => Exit::Config,
     };

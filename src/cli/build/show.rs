@@ -25,6 +25,11 @@ struct UnitJson<'a> {
     platform: String,
     node: &'a str,
     why: &'a str,
+    /// Caches that it reads, in order, and those that it writes; without logins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cache_from: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cache_to: Vec<String>,
 }
 
 /// One line for each platform: where it is built, and why there.
@@ -43,6 +48,11 @@ pub(super) fn text(builder: &str, plan: &BuildPlan) -> String {
             unit.node, unit.why
         );
     }
+    for (unit, platform) in plan.units.iter().zip(&platforms) {
+        for cache in &unit.caches.exports {
+            let _ = writeln!(text, "{platform:width$}  cached in {cache}");
+        }
+    }
     for result in plan.merge.iter().map(result) {
         let _ = writeln!(text, "then {result}");
     }
@@ -58,6 +68,18 @@ pub(super) fn json(builder: &str, plan: &BuildPlan) -> serde_json::Result<String
             platform: unit.platform.to_string(),
             node: &unit.node,
             why: &unit.why,
+            cache_from: unit
+                .caches
+                .imports
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            cache_to: unit
+                .caches
+                .exports
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         })
         .collect();
     let results = plan.merge.iter().map(result).collect();

@@ -2,10 +2,11 @@
 //! those on this machine, and what is done once the daemon has written them.
 //!
 //! Names were decided by the plan; [`found`] looks what there is to read, [`support`] what the
-//! daemon knows, [`keep`] makes a written cache the one that is read next.
+//! daemon knows, [`mask`] hides their logins, [`keep`] makes a written cache the one that is read next.
 
 mod found;
 mod keep;
+mod mask;
 mod support;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use super::error::UnitError;
 use super::schedule::Job;
 
 pub(super) use found::Found;
+pub(super) use mask::Mask;
 pub(super) use support::Unsupported;
 
 /// The caches of a unit's try.

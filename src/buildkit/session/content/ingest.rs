@@ -44,12 +44,16 @@ pub(super) struct Ingest {
 impl Ingest {
     /// Makes an empty file in `directory`, which is made too.
     pub(super) fn create(directory: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(directory).map_err(StoreError::disk("create", directory))?;
         for _ in 0..TRIES {
+            fs::create_dir_all(directory).map_err(StoreError::disk("create", directory))?;
             let id = random_id().map_err(io::Error::other);
             let id = id.map_err(StoreError::disk("name a file in", directory))?;
             let path = directory.join(format!("{PREFIX}{id}"));
-            let file = create_locked(&path).map_err(StoreError::disk("create", &path))?;
+            let file = match create_locked(&path) {
+                // Another store that had done with the directory removed it meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                file => file.map_err(StoreError::disk("create", &path))?,
+            };
             if let Some(file) = file {
                 return Ok(Self {
                     path,
