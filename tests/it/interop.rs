@@ -16,13 +16,14 @@ const ONE: &str = "--platform linux/amd64";
 
 cases!(beside:
     skopeo_copies_a_pushed_index_whole,
+    skopeo_copies_attestations_too,
     buildah_pulls_a_platform_of_a_pushed_index,
     umoci_unpacks_an_archive_of_one_platform,
     buildah_loads_archives_of_both_kinds,
     an_archive_of_several_platforms_is_an_index_to_skopeo,
     a_layout_of_several_platforms_is_an_index_to_skopeo,
-    a_layout_of_skopeo_is_a_context,
-    an_image_of_umoci_is_a_context,
+    a_layout_of_skopeo_is_a_context_and_a_source,
+    an_image_of_umoci_is_a_context_and_a_source,
 );
 
 /// Other programs, in a sandbox.
@@ -128,11 +129,15 @@ impl<'a> Others<'a> {
         assert_eq!(Digest::of(&raw).to_string(), digest);
         let index: Value = serde_json::from_slice(&raw).unwrap();
         let arch = |entry: &Value| text(&entry["platform"]["architecture"]).to_owned();
-        let entries = index["manifests"].as_array().unwrap();
-        assert_eq!(
-            entries.iter().map(arch).collect::<Vec<_>>(),
-            ["amd64", "arm64"]
-        );
+        let mut found: Vec<_> = index["manifests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(arch)
+            .collect();
+        // What attestations are for.
+        found.retain(|arch| arch != "unknown");
+        assert_eq!(found, ["amd64", "arm64"]);
         for arch in ["amd64", "arm64"] {
             let shown = self.skopeo(&format!("--override-arch {arch} inspect oci:copied:1"));
             let shown: Value = serde_json::from_slice(&shown).unwrap();
@@ -149,6 +154,21 @@ fn skopeo_copies_a_pushed_index_whole(target: &Target) {
     others.build(&format!("{BOTH} -t {name}:1 --push"));
     let index = Hub::new(&name).manifest("1");
     others.copies_whole(&format!("docker://{name}:1"), &index.digest);
+}
+
+fn skopeo_copies_attestations_too(target: &Target) {
+    let Some(others) = Others::find(target) else {
+        return;
+    };
+    let name = target.repository("interop");
+    others.build(&format!("{BOTH} -t {name}:1 --push --provenance=mode=max"));
+    let index = Hub::new(&name).manifest("1");
+    assert_eq!(index.platforms().len(), 4);
+    others.copies_whole(&format!("docker://{name}:1"), &index.digest);
+    for entry in index.json["manifests"].as_array().unwrap() {
+        let blob = text(&entry["digest"]).replace("sha256:", "copied/blobs/sha256/");
+        assert!(others.sandbox.path(blob).is_file());
+    }
 }
 
 fn buildah_pulls_a_platform_of_a_pushed_index(target: &Target) {
@@ -220,7 +240,7 @@ fn a_layout_of_several_platforms_is_an_index_to_skopeo(target: &Target) {
     assert_eq!(listed, b"1\n");
 }
 
-/// Builds on top of an image of a layout.
+/// Builds on top of an image of a layout, and pushes what stands there.
 fn is_read(others: &Others<'_>, platforms: &str, image: &str) {
     let sandbox = &others.sandbox;
     sandbox.dockerfile(
@@ -233,9 +253,23 @@ fn is_read(others: &Others<'_>, platforms: &str, image: &str) {
     if platforms == BOTH {
         assert_eq!(sandbox.read("out/linux_arm64/again"), "arm64\n");
     }
+    let name = others.target.repository("interop");
+    let hub = Hub::new(&name);
+    let (dir, _) = image.split_once(':').unwrap();
+    let digest = text(&others.layout(dir)[0]["digest"]).to_owned();
+    sandbox
+        .run(&format!("manifest copy oci-layout://{image} {name}:copied"))
+        .exits(0);
+    assert_eq!(hub.manifest("copied").digest, digest);
+    sandbox
+        .run(&format!(
+            "manifest create -t {name}:created oci-layout://{image}"
+        ))
+        .exits(0);
+    assert!(hub.find("created").is_some());
 }
 
-fn a_layout_of_skopeo_is_a_context(target: &Target) {
+fn a_layout_of_skopeo_is_a_context_and_a_source(target: &Target) {
     let Some(others) = Others::find(target) else {
         return;
     };
@@ -247,7 +281,7 @@ fn a_layout_of_skopeo_is_a_context(target: &Target) {
     is_read(&others, BOTH, "theirs:mine");
 }
 
-fn an_image_of_umoci_is_a_context(target: &Target) {
+fn an_image_of_umoci_is_a_context_and_a_source(target: &Target) {
     let Some(others) = Others::find(target) else {
         return;
     };
