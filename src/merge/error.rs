@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::oci::archive::ArchiveError;
 use crate::oci::layout::LayoutError;
@@ -135,6 +135,22 @@ pub enum MergeError {
         #[source]
         source: io::Error,
     },
+}
+
+impl MergeError {
+    /// Tells a disk that fails while an archive is copied from an archive that is at fault.
+    pub(super) fn of_writing(self, to: &Path) -> Self {
+        match self {
+            MergeError::Archive {
+                source: ArchiveError::Write(source),
+                ..
+            } => MergeError::File {
+                path: to.to_owned(),
+                source,
+            },
+            other => other,
+        }
+    }
 }
 
 /// In what two entries of one path differ.

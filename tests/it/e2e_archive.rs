@@ -20,6 +20,7 @@ const BOTH: &str = "--platform linux/amd64,linux/arm64";
 
 cases!(beside:
     two_platforms_are_one_archive_and_equal_builds_equal_bytes,
+    attestations_follow_their_images,
     one_platform_is_the_daemons_own_archive,
     an_archive_goes_to_stdout,
     a_layout_gets_new_images_and_keeps_the_old_ones,
@@ -95,6 +96,23 @@ fn two_platforms_are_one_archive_and_equal_builds_equal_bytes(target: &Target) {
     let index = Index::parse(&archive.document(&archive.root().unwrap()).unwrap()).unwrap();
     assert_eq!(manifest, Some(&*index.manifests[1].digest.to_string()));
     assert_eq!(sandbox.read("a.tar.id"), digest);
+}
+
+fn attestations_follow_their_images(target: &Target) {
+    let sandbox = sandbox(target);
+    sandbox
+        .run(&format!(
+            "{BOTH} -t app:1 --provenance=mode=min -o type=oci,dest=image.tar ctx"
+        ))
+        .exits(0);
+    let path = sandbox.path("image.tar");
+    assert_eq!(platforms(&path), ["linux/amd64", "linux/arm64"]);
+    let archive = Archive::read(File::open(path).unwrap()).unwrap();
+    let document = archive.document(&archive.root().unwrap()).unwrap();
+    let entries = Index::parse(&document).unwrap().manifests;
+    let attests: Vec<_> = entries.iter().map(Descriptor::attests).collect();
+    let [one, two] = [entries[0].digest, entries[2].digest];
+    assert_eq!(attests, [None, Some(one), None, Some(two)]);
 }
 
 fn one_platform_is_the_daemons_own_archive(target: &Target) {

@@ -21,6 +21,7 @@ const LOADED: Behaviour = Behaviour {
 cases!(at_endpoints:
     platforms_of_two_nodes_are_loaded_as_one_index,
     an_engine_that_builds_several_platforms_keeps_one_index,
+    an_engine_keeps_what_it_builds_for_itself,
     an_image_without_a_name_is_loaded,
     a_classic_engine_takes_one_platform,
     a_classic_engine_refuses_several_before_anything_is_built,
@@ -97,6 +98,22 @@ fn an_engine_that_builds_several_platforms_keeps_one_index(target: &Target) {
         if let Some(platforms) = kept(target, &sandbox, &node, &name) {
             assert_eq!(platforms, ["linux/amd64", "linux/arm64"], "{output}");
         }
+    }
+}
+
+/// As buildx does with the `docker` driver: nothing is transferred.
+fn an_engine_keeps_what_it_builds_for_itself(target: &Target) {
+    let node = &target.nodes[0];
+    let sandbox = with_nodes(target, &[node.clone()]);
+    let name = format!("e2e-own-{}:1", fresh());
+    sandbox
+        .mbuild(&format!("-t {name} --platform linux/amd64 --load ctx"))
+        .env("DOCKER_HOST", host(node))
+        .run()
+        .exits(0)
+        .says_not(&["loading into"]);
+    if let Some(platforms) = kept(target, &sandbox, node, &name) {
+        assert_eq!(platforms, ["linux/amd64"]);
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) async fn find(
     app: &App,
 ) -> Result<Engines, CliError> {
     let outputs = request.outputs.iter().enumerate();
-    let loading = outputs.filter(|(_, output)| loads(output));
+    // A question to the frontend makes nothing that could be loaded.
+    let loading = outputs.filter(|(_, output)| request.call.is_none() && loads(output));
     let found = loading.map(|(position, output)| async move {
         let meant = meant(output, app)?;
         let engine = Engine::new(&meant.endpoint, meant.tls.as_ref())

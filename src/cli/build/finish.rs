@@ -208,6 +208,7 @@ fn report_delivery(delivered: &Result<Delivered, DeliverError>, app: &App) -> Op
         Err(error) => {
             let hint = match error {
                 DeliverError::Publish(error) => error.advice(),
+                DeliverError::Engine(error) => error.hint(),
                 _ => None,
             };
             let text = CliError::new(Exit::Publish, causes(error));

@@ -76,7 +76,9 @@ impl LayoutStage {
             };
             let file = File::create_new(&path).map_err(failed)?;
             let mut out = BufWriter::with_capacity(256 << 10, &file);
-            image.copy(blob, &mut out)?;
+            image
+                .copy(blob, &mut out)
+                .map_err(|error| error.of_writing(&path))?;
             out.into_inner()
                 .map_err(|error| failed(error.into_error()))?;
             file.sync_all().map_err(failed)?;

@@ -177,16 +177,12 @@ impl Image {
         let out = BufWriter::with_capacity(256 << 10, to.file());
         let mut tar = LayoutTar::begin(out, &self.index).map_err(write)?;
         for (digest, blob) in &self.blobs {
-            tar.blob(*digest, blob.size(), |out| {
+            let copied = tar.blob(*digest, blob.size(), |out| {
                 self.copy(blob, out).map_err(Copying::Merge)
-            })
-            .map_err(|error| match error {
-                Copying::Merge(MergeError::Archive {
-                    source: ArchiveError::Write(source),
-                    ..
-                })
-                | Copying::Io(source) => write(source),
-                Copying::Merge(error) => error,
+            });
+            copied.map_err(|error| match error {
+                Copying::Io(source) => write(source),
+                Copying::Merge(error) => error.of_writing(to.path()),
             })?;
         }
         tar.finish()

@@ -50,6 +50,13 @@ impl Output<'_> {
                     platforms: self.platforms,
                 });
             }
+            _ if self.has_index(1) => {
+                return Err(self.error(&format!(
+                    "the Docker engine at {} has the classic image store, which has no place for \
+                     attestations",
+                    engine.name
+                )));
+            }
             _ => ArchiveKind::Docker,
         };
         let (template, notes) = self.image_archive(kind, attrs)?;
