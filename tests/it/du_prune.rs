@@ -130,11 +130,20 @@ fn what_is_named_is_pruned_and_nothing_else(target: &Target) {
 
 fn pruning_asks_first(target: &Target) {
     let sandbox = Sandbox::new(target);
+    let prune = format!("prune --filter id={}", fresh());
     sandbox
-        .run("prune --filter id=none-such")
+        .run(&prune)
         .exits(2)
         .says(&["no terminal", "--force"])
         .prints_nothing();
+    // `script` of util-linux gives the terminal.
+    let line = format!("mbuild {prune}");
+    for (answer, goes_on) in [("n\n", false), ("\n", false), ("y\n", true)] {
+        let run = sandbox.shell("script", &["-qefc", &line, "/dev/null"]);
+        let ran = run.stdin(answer).run().exits(0);
+        assert!(ran.out().contains("Go on? [y/N]"), "{}", ran.out());
+        assert_eq!(ran.out().contains("Total:"), goes_on, "{}", ran.out());
+    }
 }
 
 fn a_dead_node_does_not_keep_the_others_from_being_pruned(target: &Target) {
