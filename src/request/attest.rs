@@ -47,6 +47,15 @@ pub enum AttestKind {
     Other(String),
 }
 
+/// How much of what a daemon records of a build the metadata file tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordedProvenance {
+    /// What went in.
+    Min,
+    /// The steps, and when they were done, too.
+    Max,
+}
+
 impl AttestSpec {
     /// Parses `type=KIND[,disabled=BOOL][,key=value…]`.
     ///

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{
     AttestSpec, CacheSpec, CallSpec, Entitlement, HostEntry, NamedContext, NamedSource, OutputSpec,
-    RemoteContext, SecretSpec, SshSpec, Ulimit,
+    RecordedProvenance, RemoteContext, SecretSpec, SshSpec, Ulimit,
 };
 use crate::platform::Platform;
 use crate::reference::ImageRef;
@@ -38,6 +38,8 @@ pub struct BuildRequest {
     pub frontend: FrontendOptions,
     /// Statements about the image; none that is switched off.
     pub attestations: Vec<AttestSpec>,
+    /// What is wanted of the daemons' own records; `None` means nothing.
+    pub recorded: Option<RecordedProvenance>,
     /// What is asked of the frontend in place of building; `None` means a build.
     pub call: Option<CallSpec>,
     /// Privileges granted to the build.
@@ -77,6 +79,7 @@ impl BuildRequest {
             outputs_by_default: false,
             frontend: FrontendOptions::default(),
             attestations: Vec::new(),
+            recorded: None,
             call: None,
             entitlements: BTreeSet::new(),
             cache_from: Vec::new(),

@@ -20,7 +20,7 @@ pub mod secret;
 pub mod ssh;
 
 pub use annotation::{AnnotationPlace, AnnotationSpec};
-pub use attest::{AttestKind, AttestSpec};
+pub use attest::{AttestKind, AttestSpec, RecordedProvenance};
 pub use build::{
     BuildContext, BuildRequest, DEFAULT_RETRIES, DEFAULT_WAIT, Dockerfile, FrontendOptions,
     Network, NoCache,

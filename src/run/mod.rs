@@ -13,6 +13,7 @@ mod inputs;
 mod lower;
 mod node;
 mod outcome;
+mod provenance;
 mod receive;
 mod schedule;
 mod session;
@@ -41,6 +42,7 @@ use crate::unit::MergeStep;
 
 pub use error::{DeliverError, PrepareError, UnitError};
 pub use outcome::{BuildOutcome, Delivered, DeliveredImage, UnitReport};
+pub use provenance::PROVENANCE;
 pub use tokens::RegistryTokens;
 
 /// Everything around a build that its plan does not say.

@@ -23,6 +23,7 @@ use super::caches::{Caches, Mask};
 use super::daemon::Daemon;
 use super::error::UnitError;
 use super::lower::{self, Names};
+use super::provenance::{self, PROVENANCE};
 use super::schedule::Job;
 use super::session::OpenSession;
 
@@ -95,7 +96,7 @@ async fn build(
     };
     traffic.tell_rest();
     session.close().await;
-    let output = match (verdict, job.stages.failure(unit)) {
+    let mut output = match (verdict, job.stages.failure(unit)) {
         // The daemon tells of our own failure as if it were the build's.
         (Err(UnitError::Solve(_)), Some(reason)) => return Err(UnitError::Write(reason)),
         (verdict, _) => match (verdict, caches.failure()) {
@@ -105,6 +106,11 @@ async fn build(
     };
     caches.keep(&output.response, job).await?;
     job.stages.check(unit, daemon.connection.endpoint())?;
+    if job.request.recorded.is_some()
+        && let Some(predicate) = provenance::recorded(&daemon.connection, reference).await
+    {
+        output.response.insert(PROVENANCE.to_owned(), predicate);
+    }
     match unit.mixes_images() {
         true => tell_apart(output, daemon, reference).await,
         false => Ok(output),

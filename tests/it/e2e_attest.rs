@@ -13,6 +13,7 @@ cases!(beside:
     every_attestation_follows_its_image_and_names_every_tag,
     min_leaves_out_what_max_tells,
     one_attested_platform_is_an_index_too,
+    the_metadata_tells_what_daemons_recorded_when_asked,
     a_push_by_digest_names_no_tag,
     the_artifact_form_keeps_its_subject,
     a_layout_names_its_tags_too,
@@ -164,6 +165,40 @@ fn min_leaves_out_what_max_tells(target: &Target) {
         "max",
         "--attest type=provenance,mode=max --provenance mode=min"
     ));
+}
+
+/// With several nodes buildx's metadata has none at all (peers.md 2.6).
+fn the_metadata_tells_what_daemons_recorded_when_asked(target: &Target) {
+    let sandbox = sandbox(target);
+    let told = |flags: &str, variable: &str| {
+        sandbox
+            .mbuild(&format!(
+                "{flags} -o type=cacheonly --metadata-file meta.json ctx"
+            ))
+            .env("BUILDX_METADATA_PROVENANCE", variable)
+            .run()
+            .exits(0);
+        sandbox.json("meta.json")
+    };
+    let metadata = told(BOTH, "max");
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let recorded = &metadata[format!("buildx.build.provenance/{platform}")];
+        let material = text(&recorded["materials"][0]["uri"]);
+        let escaped = platform.replace('/', "%2F");
+        assert!(
+            material.ends_with(&format!("platform={escaped}")),
+            "{material}"
+        );
+        assert!(recorded["buildConfig"].is_object(), "{recorded}");
+    }
+    let one = "--platform linux/arm64 --provenance=true";
+    let metadata = told(one, "");
+    let recorded = &metadata["buildx.build.provenance"];
+    assert!(recorded["materials"].is_array(), "{metadata}");
+    assert!(recorded["metadata"].is_null() && recorded["buildConfig"].is_null());
+    for metadata in [told(one, "disabled"), told("--platform linux/arm64", "")] {
+        assert!(metadata["buildx.build.provenance"].is_null());
+    }
 }
 
 fn one_attested_platform_is_an_index_too(target: &Target) {

@@ -21,6 +21,7 @@ use super::args::BuildArgs;
 use super::execute::Executed;
 use super::files;
 use super::metadata::{Image, metadata};
+use super::provenance;
 
 /// Reports what came of the build, and returns the exit code.
 pub(super) fn finish(
@@ -56,6 +57,9 @@ pub(super) fn finish(
         let warnings = warnings_json(progress);
         if wants_warnings(app) && !warnings.is_empty() {
             json["buildx.build.warnings"] = warnings.into();
+        }
+        if let Some(detail) = request.recorded {
+            provenance::add(&mut json, &outcome, detail);
         }
         if let Err(error) = write_json(&app.path(path), &json) {
             app.say(&error.render());

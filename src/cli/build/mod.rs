@@ -14,6 +14,7 @@ pub(super) mod interrupt;
 mod metadata;
 mod pin;
 mod place;
+mod provenance;
 mod resolve;
 mod secrets;
 mod show;

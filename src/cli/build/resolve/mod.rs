@@ -24,6 +24,7 @@ use crate::request::{
 use super::super::app::App;
 use super::super::error::CliError;
 use super::args::BuildArgs;
+use super::provenance;
 use super::source::Source;
 pub(super) use outputs::makes_image;
 
@@ -57,6 +58,7 @@ pub(super) fn resolve(
         .any(RemoteContext::is_ssh);
     let frontend = frontend::frontend(args, around)?;
     let cache_to = cache::cache_to(args, &frontend.build_args, around.app)?;
+    let attestations = args.attest.resolve()?;
     Ok(BuildRequest {
         context: source.context.clone(),
         dockerfile: source.dockerfile.clone(),
@@ -67,7 +69,8 @@ pub(super) fn resolve(
         outputs,
         outputs_by_default: false,
         frontend,
-        attestations: args.attest.resolve()?,
+        recorded: provenance::wanted(args, &attestations, around.app),
+        attestations,
         call: args.call.resolve()?,
         entitlements: entitlements(args)?,
         cache_from: cache::cache_from(args, around.app)?,
