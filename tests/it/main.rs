@@ -69,5 +69,6 @@ mod registry_tls;
 mod session_calls;
 mod session_content;
 mod session_files;
+mod session_ssh;
 mod support;
 mod vectors;

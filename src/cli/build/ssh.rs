@@ -50,7 +50,7 @@ async fn agent(spec: &SshSpec, app: &App) -> Result<SshAgent, CliError> {
     for path in paths {
         match found(&path).await.map_err(|why| failed(&path, why))? {
             Found::Socket => sockets.push(path),
-            Found::Key(key) => keys.push(key),
+            Found::Key(key) => keys.push(*key),
         }
     }
     match &sockets[..] {
@@ -93,7 +93,7 @@ fn paths(spec: &SshSpec, app: &App) -> Result<Vec<PathBuf>, CliError> {
 
 enum Found {
     Socket,
-    Key(PrivateKey),
+    Key(Box<PrivateKey>),
 }
 
 async fn found(path: &Path) -> Result<Found, Why> {
@@ -102,7 +102,7 @@ async fn found(path: &Path) -> Result<Found, Why> {
     }
     let text = small_file::read(path, FILE_LIMIT).await?;
     let text = text.ok_or(KeyError::NotAKey)?;
-    Ok(Found::Key(PrivateKey::parse(&text)?))
+    Ok(Found::Key(Box::new(PrivateKey::parse(&text)?)))
 }
 
 /// Connects once, so that a socket whose agent has ended is told now.
