@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 /// What is shown instead of a secret.
 pub const HIDDEN: &str = "***";
 /// Keys whose values are secrets, in caches of every kind.
@@ -46,6 +48,26 @@ pub fn shown_all(attrs: &BTreeMap<String, String>) -> BTreeMap<&str, Cow<'_, str
     pairs
         .map(|(key, value)| (key.as_str(), shown(key, value)))
         .collect()
+}
+
+/// Hides the logins of caches among a frontend's attributes, which daemons keep in their records.
+pub fn hide_imports(attrs: &mut BTreeMap<String, String>) {
+    const IMPORTS: &str = "cache-imports";
+    let Some(imports) = attrs.get_mut(IMPORTS) else {
+        return;
+    };
+    let Ok(mut caches) = serde_json::from_str::<Vec<Value>>(imports) else {
+        *imports = HIDDEN.to_owned();
+        return;
+    };
+    let objects = caches
+        .iter_mut()
+        .filter_map(|cache| cache["Attrs"].as_object_mut());
+    for (key, value) in objects.flat_map(|attrs| attrs.iter_mut()) {
+        let text = value.as_str().unwrap_or_default();
+        *value = shown(key, text).into_owned().into();
+    }
+    *imports = Value::from(caches).to_string();
 }
 
 /// A flag's value as it may be printed although it could not be read: from a secret's key on to
@@ -95,6 +117,21 @@ mod tests {
         check("endpoint_url", "https://u:p@q@host", "https://***@host");
         check("url", "https://host/x?sig=1", "https://host/x?***");
         check("url", "https://host/a@b", "https://host/a@b");
+    }
+
+    #[test]
+    fn imports_in_a_record_keep_their_names_only() {
+        let check = |imports: &str, expect: &str| {
+            let mut attrs = BTreeMap::from([("cache-imports".to_owned(), imports.to_owned())]);
+            hide_imports(&mut attrs);
+            assert_eq!(attrs["cache-imports"], expect);
+        };
+        check(
+            r#"[{"Type":"s3","Attrs":{"bucket":"b","secret_access_key":"s"}}]"#,
+            r#"[{"Attrs":{"bucket":"b","secret_access_key":"***"},"Type":"s3"}]"#,
+        );
+        check("[]", "[]");
+        check("s", HIDDEN);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Why a build could not start, why a unit failed, and why a result was not delivered.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::builder::OpenError;
 use crate::buildkit::session::IdError;
@@ -25,6 +26,9 @@ pub enum PrepareError {
     /// A destination cannot be written.
     #[error("nothing was built, since the result could not be written")]
     Destination(#[source] StageError),
+    /// A cache is to be written below something that is no directory.
+    #[error("nothing was built, since the cache could not be written: {} is no directory", .0.display())]
+    Cache(PathBuf),
     /// No temporary file can be made.
     #[error("cannot make a temporary file")]
     Temp(#[source] io::Error),

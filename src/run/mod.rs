@@ -138,8 +138,11 @@ async fn find_caches(
     around: &Surroundings,
 ) -> Result<caches::Found, PrepareError> {
     let plan = plan.clone();
-    let look = tokio::task::spawn_blocking(move || caches::Found::look(&plan));
-    let (found, warnings) = look.await.map_err(PrepareError::Task)?;
+    let look = tokio::task::spawn_blocking(move || match caches::Found::unwritable(&plan) {
+        Some(path) => Err(PrepareError::Cache(path)),
+        None => Ok(caches::Found::look(&plan)),
+    });
+    let (found, warnings) = look.await.map_err(PrepareError::Task)??;
     for warning in warnings {
         drop(around.events.send(Event::Warning(warning)));
     }

@@ -213,6 +213,12 @@ fn what_cannot_be_is_refused_before_any_work(target: &Target) {
         "--cache-to app:{os}",
         "linux/amd64 and linux/arm64 would overwrite each other's cache",
     );
+    sandbox.write("file", "in the way");
+    let line = "--cache-to type=local,dest=file/cache -o type=cacheonly ctx";
+    sandbox
+        .run(line)
+        .exits(4)
+        .says(&["nothing was built", "file is no directory"]);
     refused("--cache-to app --cache-to app:latest", "it is given twice");
     sandbox
         .run(&format!(

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use mbuild_proto::{control, rpc};
 
 use super::super::solve::ExporterSpec;
+use crate::attrs::secret::hide_imports;
 
 /// One build that a daemon has on record.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -112,7 +113,11 @@ impl BuildRecord {
             running: completed.is_none(),
             reference: wire.r#ref,
             frontend: wire.frontend,
-            attrs: wire.frontend_attrs,
+            attrs: {
+                let mut attrs = wire.frontend_attrs;
+                hide_imports(&mut attrs);
+                attrs
+            },
             exporters: wire.exporters.into_iter().map(exporter).collect(),
             error: wire.error.map(RecordError::from_wire),
             created: time(wire.created_at),

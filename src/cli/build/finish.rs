@@ -179,7 +179,7 @@ fn prepare_error(error: PrepareError) -> CliError {
     let (exit, hint) = match &error {
         PrepareError::Context(_) => (Exit::Usage, None),
         PrepareError::Registry(error) => (Exit::Publish, error.advice()),
-        PrepareError::Destination(_) => (Exit::Publish, None),
+        PrepareError::Destination(_) | PrepareError::Cache(_) => (Exit::Publish, None),
         _ => (Exit::Internal, None),
     };
     let error = CliError::new(exit, error);

@@ -60,6 +60,19 @@ impl Found {
         (found, warnings)
     }
 
+    /// A directory that a cache is to be written to and cannot be; `None` if all can, as far as
+    /// names tell.
+    pub(in crate::run) fn unwritable(plan: &BuildPlan) -> Option<PathBuf> {
+        let exports = plan.units.iter().flat_map(|unit| &unit.caches.exports);
+        let mut dirs = exports.filter_map(|cache| Some(&cache.local.as_ref()?.dir));
+        let in_the_way = |dir: &PathBuf| {
+            let mut above = dir.ancestors();
+            let there = above.find(|path| path.symlink_metadata().is_ok())?;
+            (!there.is_dir()).then(|| there.to_owned())
+        };
+        dirs.find_map(in_the_way)
+    }
+
     /// The manifest of a local cache; `None` if there is none.
     pub(super) fn digest(&self, local: &LocalCache) -> Option<Digest> {
         let key = (local.dir.clone(), local.tag.clone());
