@@ -129,8 +129,15 @@ impl Write {
         answer.expect("no answer").map(Option::unwrap)
     }
 
-    /// Opens a call and asks where to begin.
+    /// Opens a call and asks where to begin, as soon as no other call has the write: the server
+    /// learns a little later that one broke off.
     async fn stat(daemon: &Daemon, name: &str, bytes: &[u8]) -> Result<(Self, i64), Status> {
+        let once = || Self::try_stat(daemon, name, bytes);
+        unless_busy(once).await
+    }
+
+    /// Opens a call and asks where to begin.
+    async fn try_stat(daemon: &Daemon, name: &str, bytes: &[u8]) -> Result<(Self, i64), Status> {
         let mut write = Self::open(daemon).await;
         let stat = WriteContentRequest {
             action: WriteAction::Stat.into(),
@@ -166,20 +173,23 @@ impl Write {
         assert_eq!(end.unwrap(), None, "the call goes on after its commit");
         Ok(answer.digest)
     }
+}
 
-    /// Breaks the call off.
-    async fn break_off(self, daemon: &Daemon, name: &str) {
-        drop(self);
-        // The server learns of it a little later; until then the write is not free.
+/// Calls again while another call has the write.
+async fn unless_busy<T, F: Future<Output = Result<T, Status>>>(
+    call: impl Fn() -> F,
+) -> Result<T, Status> {
+    let calls = async {
         loop {
-            match Write::stat(daemon, name, b"").await {
+            match call().await {
                 Err(status) if status.code() == Code::Unavailable => {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                _ => return,
+                result => return result,
             }
         }
-    }
+    };
+    timeout(LIMIT, calls).await.expect("the write stays taken")
 }
 
 fn blob_path(digest: Digest) -> String {
@@ -308,7 +318,7 @@ async fn a_write_that_broke_off_is_resumed() {
     let bytes = b"hello, cache";
     let (mut write, _) = Write::stat(&daemon, "layer", bytes).await.unwrap();
     write.piece(0, &bytes[..5]).await.unwrap();
-    write.break_off(&daemon, "layer").await;
+    drop(write);
 
     let request = StatusRequest {
         r#ref: "layer".into(),
@@ -324,7 +334,7 @@ async fn a_write_that_broke_off_is_resumed() {
     assert_eq!(offset, 5);
     let beyond = write.piece(7, b"xx").await.unwrap_err();
     assert_eq!(beyond.code(), Code::OutOfRange);
-    write.break_off(&daemon, "layer").await;
+    drop(write);
     let (mut write, _) = Write::stat(&daemon, "layer", bytes).await.unwrap();
     write.piece(5, &bytes[5..]).await.unwrap();
     write.commit(12).await.unwrap();
@@ -368,7 +378,7 @@ async fn wrong_bytes_never_appear() {
 async fn one_call_at_a_time_has_a_write() {
     let daemon = Daemon::writable().await;
     let (mut first, _) = Write::stat(&daemon, "layer", b"abc").await.unwrap();
-    let second = Write::stat(&daemon, "layer", b"abc").await;
+    let second = Write::try_stat(&daemon, "layer", b"abc").await;
     assert_eq!(second.err().unwrap().code(), Code::Unavailable);
     let abort = AbortRequest {
         r#ref: "layer".into(),
@@ -392,12 +402,15 @@ async fn a_write_given_up_leaves_nothing() {
     let daemon = Daemon::writable().await;
     let (mut write, _) = Write::stat(&daemon, "layer", b"abc").await.unwrap();
     write.piece(0, b"a").await.unwrap();
-    write.break_off(&daemon, "layer").await;
+    drop(write);
     assert_eq!(daemon.files().len(), 1);
-    let abort = AbortRequest {
-        r#ref: "layer".into(),
+    let abort = || async {
+        let abort = AbortRequest {
+            r#ref: "layer".into(),
+        };
+        daemon.client().abort(to(abort)).await
     };
-    daemon.client().abort(to(abort)).await.unwrap();
+    unless_busy(abort).await.unwrap();
     assert_eq!(daemon.files().len(), 0);
 }
 
