@@ -13,14 +13,11 @@ use super::super::registries;
 use super::work;
 
 /// Copy an image with its signatures and whatever else refers to it; digests stay the same
-///
-/// Both places are NAME[:TAG][@DIGEST] in a registry or oci-layout://DIR[:TAG][@DIGEST] on disk.
-/// What is there already is not sent again, so a copy that broke off is completed by the next.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CopyArgs {
-    /// Image to copy
+    /// Image to copy: NAME[:TAG][@DIGEST] in a registry or oci-layout://DIR[:TAG][@DIGEST]
     source: String,
-    /// Where to
+    /// Where to, in the same forms; what is there already is not sent again
     target: String,
     /// Copy what refers to the image, too; `=false` leaves it
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",

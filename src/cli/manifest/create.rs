@@ -27,19 +27,16 @@ use super::super::registries;
 use super::work;
 
 /// Make one image of several, such as one of the single platforms of a CI matrix
-///
-/// A SOURCE is an image (NAME[:TAG][@DIGEST] or oci-layout://DIR[:TAG][@DIGEST]), a digest or a
-/// descriptor in the only repository that is named otherwise, or a file (one whose name begins
-/// with `.` or `/`): a descriptor, or what a build's --metadata-file wrote.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CreateArgs {
-    /// Sources
+    /// Image NAME[:TAG][@DIGEST] or oci-layout://DIR[:TAG][@DIGEST]; digest or descriptor in the
+    /// only repository that is named otherwise; or ./FILE, see --file
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
     /// Name of the new image, or oci-layout://DIR[:TAG]; may be repeated
     #[arg(short, long, value_name = "NAME")]
     tag: Vec<String>,
-    /// File with a descriptor or a build's metadata to take as a source, `-` for stdin
+    /// Source in a file, `-` for stdin: a descriptor, or what a build's --metadata-file wrote
     #[arg(short, long, value_name = "FILE")]
     file: Vec<String>,
     /// Add to what the first --tag points to now

@@ -11,15 +11,12 @@ use super::template::Template;
 use super::{show, work};
 
 /// Show an image's index, and of each platform its configuration, SBOM and provenance
-///
-/// --format takes `json`, or a template such as '{{json .Manifest}}', '{{.Manifest.Digest}}',
-/// '{{json .SBOM}}' or '{{(index .Image "linux/amd64").Config.Env}}': fields, index, json and
-/// range are understood.
 #[derive(Debug, Clone, clap::Args)]
 pub struct InspectArgs {
     /// Image: NAME[:TAG][@DIGEST] or oci-layout://DIR[:TAG][@DIGEST]
     name: String,
-    /// Print `json`, or what this template says
+    /// Print `json`, or a template of fields, json, index and range, such as '{{.Manifest.Digest}}',
+    /// '{{json .SBOM}}' or '{{(index .Image "linux/amd64").Config.Env}}'
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     /// Print the manifest or index byte for byte

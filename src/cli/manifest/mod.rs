@@ -17,8 +17,6 @@ use super::app::App;
 use super::error::CommandResult;
 
 /// Join images into one, look into them, copy them between registries and layouts
-///
-/// An image is NAME[:TAG][@DIGEST] in a registry, or oci-layout://DIR[:TAG][@DIGEST] on disk.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ManifestArgs {
     #[command(subcommand)]

@@ -31,8 +31,6 @@ pub(super) async fn shown<T>(
     app: &App,
     work: impl AsyncFnOnce(Report<'_>) -> T,
 ) -> Result<(Option<T>, Mode), CliError> {
-    // buildx calls it so.
-    let flag = flag.map(|flag| if flag == "none" { "quiet" } else { flag });
     let display = display::choose(flag, false, settings, app)?;
     let mode = display.mode;
     let interrupt = interrupt::watch().map_err(|error| CliError::new(Exit::Internal, error))?;

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -76,8 +78,12 @@ async fn half(response: Response<Body>) -> Response<Body> {
     let bytes = body.collect().await.unwrap().to_bytes();
     head.headers.insert("content-length", bytes.len().into());
     let first = bytes.slice(..bytes.len() / 2);
-    let frames = [Ok(Frame::data(first)), Err(io::Error::other("cut"))];
-    let body = StreamBody::new(tokio_stream::iter(frames));
+    let frames = stream::once(async { Ok(Frame::data(first)) }).chain(stream::once(async {
+        // What was begun is sent while this waits; an error at once would take it back.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Err(io::Error::other("cut"))
+    }));
+    let body = StreamBody::new(frames);
     Response::from_parts(head, body.boxed())
 }
 
