@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -78,11 +78,13 @@ async fn half(response: Response<Body>) -> Response<Body> {
     let bytes = body.collect().await.unwrap().to_bytes();
     head.headers.insert("content-length", bytes.len().into());
     let first = bytes.slice(..bytes.len() / 2);
-    let frames = stream::once(async { Ok(Frame::data(first)) }).chain(stream::once(async {
-        // What was begun is sent while this waits; an error at once would take it back.
+    let begun = stream::once(async { Ok(Frame::data(first)) });
+    // What was begun is sent while this waits; an error at once would take it back.
+    let cut = stream::once(async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         Err(io::Error::other("cut"))
-    }));
+    });
+    let frames = stream::StreamExt::chain(begun, cut);
     let body = StreamBody::new(frames);
     Response::from_parts(head, body.boxed())
 }
