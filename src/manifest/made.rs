@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::found::Found;
+use crate::merge::annotate;
 use crate::oci::{Child, Descriptor, Index, MergeError, Root, merge_index};
 use crate::platform::Platform;
 use crate::registry::Manifest;
@@ -162,26 +163,6 @@ fn list(platforms: impl Iterator<Item = Platform>) -> String {
         true => "no platform".to_owned(),
         false => names.join(", "),
     }
-}
-
-/// Adds the user's annotations to a child's images; attestations have none.
-fn annotate(mut child: Child, annotations: &[DescriptorAnnotation]) -> Child {
-    let images: Vec<&mut Descriptor> = match &mut child.root {
-        Root::Manifest(descriptor) => vec![descriptor],
-        Root::Index(index) => index.manifests.iter_mut().collect(),
-    };
-    for image in images.into_iter().filter(|image| image.attests().is_none()) {
-        let platform = image.known_platform();
-        for annotation in annotations {
-            let wanted = annotation.platform.as_ref().map(Platform::normalized);
-            if wanted.is_none() || wanted == platform {
-                image
-                    .annotations
-                    .insert(annotation.key.clone(), annotation.value.clone());
-            }
-        }
-    }
-    child
 }
 
 #[cfg(test)]

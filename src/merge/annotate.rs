@@ -5,7 +5,7 @@ use crate::platform::Platform;
 use crate::unit::DescriptorAnnotation;
 
 /// Adds the user's annotations to a child's images; attestations have none.
-pub(super) fn annotate(mut child: Child, annotations: &[DescriptorAnnotation]) -> Child {
+pub fn annotate(mut child: Child, annotations: &[DescriptorAnnotation]) -> Child {
     let images: Vec<&mut Descriptor> = match &mut child.root {
         Root::Manifest(descriptor) => vec![descriptor],
         Root::Index(index) => index.manifests.iter_mut().collect(),

@@ -17,4 +17,5 @@ mod split;
 pub mod stage;
 pub mod tars;
 
+pub use annotate::annotate;
 pub use error::{Difference, MergeError, Moved, StageError};
