@@ -13,10 +13,10 @@ use crate::registry::{Problem, RegistryError};
 pub enum StoreError {
     /// A registry.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Registry(Box<RegistryError>),
     /// A layout.
     #[error(transparent)]
-    Layout(#[from] LayoutError),
+    Layout(Box<LayoutError>),
     /// Work on a thread of its own broke off.
     #[error("work on a layout broke off")]
     Task(#[from] JoinError),
@@ -83,7 +83,7 @@ impl StoreError {
                 matches!(error.problem, Problem::NotFound | Problem::Digest)
             }
             Self::Layout(error) => {
-                !matches!(error, LayoutError::Io { .. } | LayoutError::Locked(_))
+                !matches!(**error, LayoutError::Io { .. } | LayoutError::Locked(_))
             }
             Self::Task(_) => false,
         }
@@ -108,5 +108,17 @@ impl CopyError {
             Self::Store { source, .. } => source.advice(),
             _ => None,
         }
+    }
+}
+
+impl From<RegistryError> for StoreError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
+}
+
+impl From<LayoutError> for StoreError {
+    fn from(error: LayoutError) -> Self {
+        Self::Layout(Box::new(error))
     }
 }
