@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use tokio::time::timeout;
 use crate::process_group::ProcessGroup;
 use crate::request::git::{GitContext, Transport};
 
-use super::refs::{self, Found};
+use super::refs;
+pub use super::refs::Found;
 
 /// How much of what a failing `git` says is repeated, in characters.
 const MESSAGE_LIMIT: usize = 300;
@@ -75,7 +77,7 @@ impl GitAskError {
 /// # Errors
 ///
 /// When the repository could not be asked, or has no such ref.
-pub async fn commit(context: &GitContext, asking: &Asking<'_>) -> Result<String, GitAskError> {
+pub async fn commit(context: &GitContext, asking: &Asking<'_>) -> Result<Found, GitAskError> {
     let reference = context.reference.as_deref();
     let mut command = Command::new("git");
     command.args(["ls-remote", "--quiet", "--", &context.url()]);
@@ -89,7 +91,7 @@ pub async fn commit(context: &GitContext, asking: &Asking<'_>) -> Result<String,
     let name = reference.unwrap_or("HEAD");
     let found = refs::find(&lines, reference).ok_or_else(|| GitAskError::NoRef(name.to_owned()))?;
     check(&found, name, context.checksum.as_deref())?;
-    Ok(found.commit)
+    Ok(found)
 }
 
 fn check(found: &Found, name: &str, checksum: Option<&str>) -> Result<(), GitAskError> {
@@ -147,6 +149,23 @@ async fn configured_ssh(limit: Duration) -> String {
     let text = text.map(|text| text.trim().to_owned());
     text.filter(|text| !text.is_empty())
         .unwrap_or_else(|| "ssh".to_owned())
+}
+
+/// Whether files of a work tree differ from its commit, those that it ignores included.
+///
+/// # Errors
+///
+/// When `git` cannot tell.
+pub async fn is_dirty(dir: &Path, limit: Duration) -> Result<bool, GitAskError> {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(dir);
+    command.args(["status", "--porcelain", "--ignored"]);
+    command.env("GIT_OPTIONAL_LOCKS", "0");
+    let output = run(command, limit).await?;
+    match output.status.success() {
+        true => Ok(!output.stdout.is_empty()),
+        false => Err(GitAskError::Failed(message(&output))),
+    }
 }
 
 /// Runs a program to its end, or kills it with all that it started.
@@ -212,6 +231,7 @@ mod tests {
     fn a_checksum_is_of_the_commit_or_of_the_tag() {
         let found = Found {
             commit: "abc1".to_owned(),
+            is_tag: true,
             tag: Some("def2".to_owned()),
         };
         assert!(check(&found, "v1", None).is_ok());

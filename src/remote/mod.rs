@@ -11,4 +11,4 @@ mod refs;
 
 pub use auth::authorization;
 pub use download::{DownloadError, download, download_to};
-pub use git::{Asking, GitAskError, commit};
+pub use git::{Asking, Found, GitAskError, commit, is_dirty};

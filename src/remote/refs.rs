@@ -4,10 +4,12 @@ use crate::request::git::is_commit;
 
 /// What a ref stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
+pub struct Found {
     /// The commit.
-    pub(super) commit: String,
-    /// The annotated tag that leads to it.
+    pub commit: String,
+    /// Whether it was found by the name of a tag.
+    pub is_tag: bool,
+    /// The digest of the annotated tag that leads to it.
     pub(super) tag: Option<String>,
 }
 
@@ -34,21 +36,24 @@ pub(super) fn find(lines: &str, reference: Option<&str>) -> Option<Found> {
     };
     let Some(name) = reference else {
         let commit = id("HEAD")?;
-        return Some(Found { commit, tag: None });
+        return Some(Found {
+            commit,
+            is_tag: false,
+            tag: None,
+        });
     };
     let short = |prefix: &str| format!("{prefix}{}", name.strip_prefix(prefix).unwrap_or(name));
     let names = [short("refs/"), short("refs/heads/"), short("refs/tags/")];
     names.iter().find_map(|name| {
         let own = id(name)?;
-        Some(match id(&format!("{name}^{{}}")) {
-            Some(commit) => Found {
-                commit,
-                tag: Some(own),
-            },
-            None => Found {
-                commit: own,
-                tag: None,
-            },
+        let (commit, tag) = match id(&format!("{name}^{{}}")) {
+            Some(commit) => (commit, Some(own)),
+            None => (own, None),
+        };
+        Some(Found {
+            commit,
+            is_tag: name.starts_with("refs/tags/"),
+            tag,
         })
     })
 }
@@ -70,9 +75,14 @@ mod tests {
             .collect();
         let expect = expect.map(|(commit, tag)| Found {
             commit: id(commit),
+            is_tag: false,
             tag: tag.map(id),
         });
-        assert_eq!(find(&lines, reference), expect, "{reference:?}");
+        let found = find(&lines, reference).map(|found| Found {
+            is_tag: false,
+            ..found
+        });
+        assert_eq!(found, expect, "{reference:?}");
     }
 
     #[test]
@@ -97,6 +107,15 @@ mod tests {
         let refs = ["5 refs/tags/v1", "6 refs/tags/v1^{}"];
         check(&refs, Some("v1"), Some(('6', Some('5'))));
         check(&refs, Some("refs/tags/v1"), Some(('6', Some('5'))));
+    }
+
+    #[test]
+    fn a_tag_is_known_as_one() {
+        let line = |name: &str| format!("{}\t{name}\n", id('1'));
+        let is_tag = |lines: &str, name: &str| find(lines, Some(name)).map(|found| found.is_tag);
+        assert_eq!(is_tag(&line("refs/tags/v1"), "v1"), Some(true));
+        assert_eq!(is_tag(&line("refs/tags/v1"), "refs/tags/v1"), Some(true));
+        assert_eq!(is_tag(&line("refs/heads/v1"), "v1"), Some(false));
     }
 
     #[test]

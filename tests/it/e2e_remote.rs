@@ -112,6 +112,23 @@ fn every_spelling_of_a_repository_is_built(target: &Target) {
     check(&format!("#{second}"), "2", &format!("#{second}"));
     let head = server.git(&["rev-parse", "HEAD"]);
     check("", "3", &format!("#{head}"));
+    // The tag's name stays in a `.git` that is kept.
+    server.git(&["tag", "v3"]);
+    server.git(&["tag", "v2", &second]);
+    let tag = "FROM scratch\nCOPY .git/refs/tags/v3 /file\n";
+    sandbox.write("D", tag);
+    let ours = sandbox.path("D").display().to_string();
+    check(
+        &format!("?tag=v3&keep-git-dir=1 -f {ours}"),
+        &format!("{head}\n"),
+        &format!("?ref=refs/tags/v3&checksum={head}&keep-git-dir=true"),
+    );
+    let keep = "--build-arg BUILDKIT_CONTEXT_KEEP_GIT_DIR=1";
+    check(
+        &format!("#v3 -f {ours} {keep}"),
+        &format!("{head}\n"),
+        "#v3",
+    );
     // Only a query can ask for the directory `.git`, whose HEAD is the commit.
     check(
         "?branch=main&keep-git-dir=1 -f keep/Dockerfile",

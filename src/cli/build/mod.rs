@@ -71,7 +71,7 @@ pub(super) async fn run(args: &BuildArgs, settings: &Settings, app: &App) -> Com
             allow_emulation: settings.allow_emulation == Some(true),
         },
     )?;
-    request.frontend.vcs = vcs::attrs(&request, app.var(vcs::GIT_INFO));
+    vcs::tell(&mut request, app).await;
     let lent = tokio::select! {
         lent = lend(&request, app) => lent?,
         () = interrupt.cancelled() => return stopped(app),

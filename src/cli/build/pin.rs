@@ -11,12 +11,13 @@ use futures_util::future::join_all;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
+use crate::attrs::parse_bool;
 use crate::buildkit::session::SecretSource;
 use crate::causes::causes;
 use crate::digest::Digest;
 use crate::reference::ImageRef;
 use crate::registry::{At, Registries};
-use crate::remote::{Asking, GitAskError, authorization, commit};
+use crate::remote::{Asking, Found, GitAskError, authorization, commit};
 use crate::request::{BuildRequest, GitContext, NamedSource, RemoteContext};
 
 use super::super::app::App;
@@ -29,6 +30,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 const LIMIT_ALONE: Duration = Duration::from_secs(10);
 /// How long a registry may take to say which image a tag is.
 const REGISTRY_LIMIT: Duration = Duration::from_secs(15);
+
+/// The build argument that keeps the directory `.git` of the build's own context.
+const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
 
 /// What is needed to ask.
 pub(super) struct Around<'a> {
@@ -92,15 +96,17 @@ async fn commits(
             _ => {}
         }
     }
+    let keeps = request.frontend.build_args.get(KEEP_GIT_DIR);
+    let keeps = keeps.and_then(|text| parse_bool(text)) == Some(true);
     let limit = if is_several { LIMIT } else { LIMIT_ALONE };
     let answers = join_all(wanted.iter().map(|git| ask(git, limit, around))).await;
     let (mut pinned, mut doubts) = (Vec::new(), Vec::new());
     for (git, answer) in wanted.into_iter().zip(answers) {
         let shown = RemoteContext::Git(git.clone()).shown();
         match answer {
-            Ok(commit) => {
-                tracing::info!("{shown} is {commit}");
-                let exact = git.pinned(&commit);
+            Ok(found) => {
+                tracing::info!("{shown} is {}", found.commit);
+                let exact = exact(&git, &found, keeps, is_several);
                 pinned.push((git, exact));
             }
             Err(source) if source.is_certain() => {
@@ -124,11 +130,22 @@ async fn commits(
     Ok(doubts)
 }
 
-async fn ask(
-    git: &GitContext,
-    limit: Duration,
-    around: &Around<'_>,
-) -> Result<String, GitAskError> {
+/// What daemons are told in place of a name that they would look up.
+///
+/// A tag's name is left in a `.git` that is kept, since programs look for it there: then daemons
+/// are told the commit beside it, and fail if it is another one. `keeps` is the build argument
+/// that keeps it with any address; only BuildKit 0.24 and later can be told more than a name, so
+/// that one daemon, which cannot differ from another, gets the name alone.
+fn exact(git: &GitContext, found: &Found, keeps: bool, is_several: bool) -> GitContext {
+    match (found.is_tag, git.keeps_git_dir(), keeps) {
+        (true, true, _) => git.promised(&found.commit),
+        (true, false, true) if is_several => git.promised(&found.commit),
+        (true, false, true) => git.clone(),
+        _ => git.pinned(&found.commit),
+    }
+}
+
+async fn ask(git: &GitContext, limit: Duration, around: &Around<'_>) -> Result<Found, GitAskError> {
     let asking = Asking {
         env: &around.app.env,
         authorization: authorization(&git.url(), |name| text(around.secrets.get(name)?)),

@@ -62,7 +62,7 @@ enum ContextError {
 /// Downloads the contexts that daemons would download each by themselves; puts what came in
 /// their place.
 ///
-/// Named ones are downloaded for one platform too: BuildKit 0.24 to 0.26 refuse them.
+/// Named ones are downloaded for one platform too: BuildKit 0.24 to 0.29 refuse them.
 pub(super) async fn contexts(request: &mut BuildRequest, app: &App) -> Fetched {
     let mut fetched = Fetched {
         dirs: Vec::new(),

@@ -114,17 +114,32 @@ impl GitContext {
     /// makes no difference.
     #[must_use]
     pub fn pinned(&self, commit: &str) -> Self {
-        let mut pinned = self.clone();
         // Trusts the checksum and keeps the name, so that the daemon need not fetch all history.
         if self.has("fetch-by-commit") && self.reference.is_some() {
-            pinned.checksum = Some(commit.to_owned());
-            return pinned;
+            return self.promised(commit);
         }
+        let mut pinned = self.clone();
         pinned.reference = Some(commit.to_owned());
         // Compared already, perhaps with a tag's digest, which daemons would not find in it.
         pinned.checksum = None;
         pinned.more.retain(|(key, _)| *key != "fetch-by-commit");
         pinned
+    }
+
+    /// The same with a promise that its branch or tag is this commit: daemons fail when it is not.
+    ///
+    /// Unlike [`GitContext::pinned`] it leaves the name in a `.git` that is kept.
+    #[must_use]
+    pub fn promised(&self, commit: &str) -> Self {
+        Self {
+            checksum: Some(commit.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// Whether steps see the directory `.git`.
+    pub fn keeps_git_dir(&self) -> bool {
+        self.has("keep-git-dir")
     }
 
     /// The repository's address for Git itself.

@@ -97,6 +97,18 @@ fn a_commit_takes_the_place_of_a_name() {
 }
 
 #[test]
+fn a_promised_commit_leaves_the_name() {
+    let context = parse("https://h/a.git#v1:d");
+    assert!(!context.keeps_git_dir());
+    assert_eq!(
+        context.promised(COMMIT).to_string(),
+        format!("https://h/a.git?ref=v1&subdir=d&checksum={COMMIT}")
+    );
+    assert!(parse("https://h/a.git?keep-git-dir#v1").keeps_git_dir());
+    assert!(!parse("https://h/a.git?keep-git-dir=0#v1").keeps_git_dir());
+}
+
+#[test]
 fn a_full_commit_needs_no_question() {
     assert!(parse(&format!("https://h/a.git#{COMMIT}:d")).is_pinned());
     assert!(parse(&format!("https://h/a.git?branch=m&checksum={COMMIT}")).is_pinned());
