@@ -13,6 +13,17 @@ pub struct Found {
     pub(super) tag: Option<String>,
 }
 
+impl Found {
+    /// A commit that a branch or, if `is_tag`, a plain tag names.
+    pub fn new(commit: &str, is_tag: bool) -> Self {
+        Self {
+            commit: commit.to_owned(),
+            is_tag,
+            tag: None,
+        }
+    }
+}
+
 /// The patterns to ask for: the ref, and what an annotated tag of that name leads to.
 pub(super) fn patterns(reference: Option<&str>) -> Vec<String> {
     match reference {
@@ -36,11 +47,7 @@ pub(super) fn find(lines: &str, reference: Option<&str>) -> Option<Found> {
     };
     let Some(name) = reference else {
         let commit = id("HEAD")?;
-        return Some(Found {
-            commit,
-            is_tag: false,
-            tag: None,
-        });
+        return Some(Found::new(&commit, false));
     };
     let short = |prefix: &str| format!("{prefix}{}", name.strip_prefix(prefix).unwrap_or(name));
     let names = [short("refs/"), short("refs/heads/"), short("refs/tags/")];

@@ -207,3 +207,33 @@ async fn digest(image: &ImageRef, registries: &Registries) -> Result<Digest, Str
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    #[test]
+    fn a_tag_keeps_its_name_where_steps_can_see_it() {
+        let check = |text: &str, is_tag: bool, keeps: bool, is_several: bool, expect: &str| {
+            let git = GitContext::parse(text).unwrap().unwrap();
+            let found = Found::new(COMMIT, is_tag);
+            let exact = exact(&git, &found, keeps, is_several);
+            assert_eq!(exact.to_string(), expect.replace("COMMIT", COMMIT));
+        };
+        let url = "https://h/a.git";
+        let plain = format!("{url}#v1");
+        let pinned = format!("{url}#COMMIT");
+        let promised = format!("{url}?ref=v1&checksum=COMMIT");
+        check(&plain, true, false, true, &pinned);
+        check(&plain, true, true, true, &promised);
+        check(&plain, true, true, false, &plain);
+        check(&plain, false, true, true, &pinned);
+        let kept = format!("{url}?ref=v1&keep-git-dir=1");
+        let promised = format!("{promised}&keep-git-dir=true");
+        check(&kept, true, false, false, &promised);
+        let pinned = format!("{url}?ref=COMMIT&keep-git-dir=true");
+        check(&kept, false, false, true, &pinned);
+    }
+}
