@@ -143,3 +143,111 @@ impl<R: Read> Read for Checked<'_, '_, R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::oci::archive::file_header;
+
+    fn sink(bytes: &[u8]) -> Arc<FileSink> {
+        let sink = FileSink::new(tempfile::tempfile().unwrap(), "a tar");
+        sink.append(bytes).unwrap();
+        sink.finish().unwrap();
+        Arc::new(sink)
+    }
+
+    fn received(platform: &str, bytes: &[u8]) -> Received {
+        Received {
+            from: format!("{platform} on a node"),
+            platform: platform.parse().unwrap(),
+            file: sink(bytes),
+        }
+    }
+
+    /// A file with a long name and an attribute, and links to it.
+    fn tar(content: &[u8]) -> Vec<u8> {
+        let long = format!("{}/file", "directory".repeat(20));
+        let mut tar = Builder::new(Vec::new());
+        tar.append_pax_extensions([("SCHILY.xattr.user.a", &b"1"[..])])
+            .unwrap();
+        let mut header = file_header(content.len() as u64);
+        header.set_mode(0o4711);
+        header.set_uid(7);
+        tar.append_data(&mut header, &long, content).unwrap();
+        for (kind, name, target) in [
+            (EntryType::Link, "hard", long.as_str()),
+            (EntryType::Symlink, "absolute", "/etc/x"),
+            (EntryType::Symlink, "relative", "../x"),
+        ] {
+            let mut header = file_header(0);
+            header.set_entry_type(kind);
+            tar.append_link(&mut header, name, target).unwrap();
+        }
+        tar.into_inner().unwrap()
+    }
+
+    /// Path, link, content, attributes and mode of each entry.
+    fn listed(bytes: &[u8]) -> Vec<String> {
+        let mut tar = Archive::new(bytes);
+        let entries = tar.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let kept = attributes(&mut entry).unwrap();
+            let kept: Vec<_> = kept.into_iter().map(|(key, _)| key).collect();
+            let path = entry.path().unwrap().display().to_string();
+            let path = path.replace(&"directory".repeat(20), "LONG");
+            let link = entry.link_name().unwrap().map(|link| {
+                let link = link.display().to_string();
+                format!(" -> {}", link.replace(&"directory".repeat(20), "LONG"))
+            });
+            let (mode, uid) = (
+                entry.header().mode().unwrap(),
+                entry.header().uid().unwrap(),
+            );
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            format!(
+                "{path}{} {text:?} {kept:?} {mode:o} {uid}",
+                link.unwrap_or_default()
+            )
+        });
+        entries.collect()
+    }
+
+    #[test]
+    fn each_platform_has_a_directory_and_its_links_stay_within() {
+        let to = sink(b"");
+        let both = [
+            received("linux/arm64", &tar(b"arm")),
+            received("linux/amd64", &tar(b"amd")),
+        ];
+        join(&both, &to).unwrap();
+        let mut bytes = vec![0; usize::try_from(to.file().metadata().unwrap().len()).unwrap()];
+        to.file().read_exact_at(&mut bytes, 0).unwrap();
+        let half = |directory: &str, content: &str| {
+            let xattr = r#"["SCHILY.xattr.user.a"]"#;
+            [
+                format!("{directory}/ \"\" [] 755 0"),
+                format!("{directory}/LONG/file {content:?} {xattr} 4711 7"),
+                format!("{directory}/hard -> {directory}/LONG/file \"\" [] 644 0"),
+                format!("{directory}/absolute -> /{directory}/etc/x \"\" [] 644 0"),
+                format!("{directory}/relative -> ../x \"\" [] 644 0"),
+            ]
+        };
+        let expect = [half("linux_amd64", "amd"), half("linux_arm64", "arm")].concat();
+        assert_eq!(listed(&bytes), expect);
+    }
+
+    #[test]
+    fn a_tar_that_is_cut_is_refused_by_its_senders_name() {
+        let whole = tar(&[b'x'; 4000]);
+        let error = join(&[received("linux/arm64", &whole[..3000])], &sink(b"")).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("what linux/arm64 on a node sent is not a whole tar"),
+            "{text}"
+        );
+    }
+}

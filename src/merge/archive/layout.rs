@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Image;
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::merge::error::{MergeError, StageError};
 use crate::merge::stage::Stage;
 use crate::oci::layout::{LAYOUT_FILE, Layout};
@@ -55,7 +55,7 @@ impl LayoutStage {
         self.stage.file()
     }
 
-    /// Checks an image, and writes the blobs that the layout lacks beside it.
+    /// Checks an image, and writes the blobs beside the layout that it lacks or has damaged.
     ///
     /// # Errors
     ///
@@ -64,9 +64,7 @@ impl LayoutStage {
         let blobs = self.stage.dest().join("blobs/sha256");
         let mut new = Vec::new();
         for (digest, blob) in &image.blobs {
-            let there = fs::metadata(blobs.join(digest.hex()));
-            if there.is_ok_and(|there| there.is_file() && there.len() == blob.size()) {
-                image.copy(blob, &mut std::io::sink())?;
+            if holds(&blobs.join(digest.hex()), *digest, blob.size()) {
                 continue;
             }
             let path = self.stage.path().join(digest.hex());
@@ -125,4 +123,19 @@ impl LayoutStage {
         });
         list.map_err(MergeError::Layout)
     }
+}
+
+/// Whether a file is this blob.
+fn holds(path: &Path, digest: Digest, size: u64) -> bool {
+    let content = || {
+        let mut file = File::open(path).ok()?;
+        let metadata = file.metadata().ok()?;
+        if !metadata.is_file() || metadata.len() != size {
+            return None;
+        }
+        let mut hasher = Hasher::new();
+        std::io::copy(&mut file, &mut hasher).ok()?;
+        Some(hasher.finish())
+    };
+    content() == Some(digest)
 }

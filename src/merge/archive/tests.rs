@@ -234,6 +234,9 @@ fn a_layout_keeps_what_it_has_and_lists_the_image_last() {
     let before = fs::metadata(&shared).unwrap().modified().unwrap();
     write("linux/amd64 linux/arm64", "app:2");
     assert_eq!(fs::metadata(&shared).unwrap().modified().unwrap(), before);
+    fs::write(&shared, &b"shared damage"[..12]).unwrap();
+    write("linux/amd64 linux/arm64", "app:2");
+    assert_eq!(fs::read(&shared).unwrap(), b"shared layer", "mended");
     let layout = crate::oci::layout::Layout::open(&dest).unwrap();
     let index = layout.index().unwrap();
     assert_eq!(

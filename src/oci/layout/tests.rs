@@ -1,5 +1,6 @@
 use std::io::Write;
 
+use super::find::sniff;
 use super::*;
 
 fn entries(dir: &Path) -> Vec<String> {
