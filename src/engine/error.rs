@@ -14,7 +14,7 @@ pub enum EngineError {
         /// Its endpoint.
         engine: String,
         /// Why.
-        source: DialError,
+        source: Box<DialError>,
     },
     /// The connection broke, or no HTTP came.
     #[error("{engine} does not answer as a Docker engine does")]

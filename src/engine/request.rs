@@ -44,7 +44,7 @@ impl Engine {
         let stream = self.dial.dial().await;
         let stream = stream.map_err(|source| EngineError::Dial {
             engine: self.name.clone(),
-            source,
+            source: Box::new(source),
         })?;
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = shaken.map_err(|error| self.odd(error))?;

@@ -55,7 +55,7 @@ enum Blob {
     /// Made here.
     Made(Vec<u8>),
     /// In the archive of this position.
-    Sent(usize, Descriptor),
+    Sent(usize, Box<Descriptor>),
 }
 
 impl Blob {
@@ -87,7 +87,7 @@ pub fn gather(received: &[Received], notes: &ImageNotes) -> Result<Image, MergeE
         for (digest, descriptor) in closure {
             blobs
                 .entry(digest)
-                .or_insert(Blob::Sent(position, descriptor));
+                .or_insert_with(|| Blob::Sent(position, Box::new(descriptor)));
         }
         let child = child(one, &archive, root.clone()).map_err(fault)?;
         children.push((root, annotate(child, &notes.descriptors)));

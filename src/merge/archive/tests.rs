@@ -183,7 +183,7 @@ fn annotations_are_written_on_the_index_and_its_entries() {
     assert_eq!(image.root.annotations, pair("outer"));
     assert_eq!(
         image.index.manifests,
-        [image.root.clone()],
+        std::slice::from_ref(&image.root),
         "without a name"
     );
     assert_eq!(image.entries[0].annotations.len(), 0);

@@ -61,7 +61,6 @@ impl Archive {
         check_version(&layout).map_err(ArchiveError::Version)?;
         let index = found.index.ok_or(ArchiveError::Without(INDEX_FILE))?;
         let index = Index::parse(&index).map_err(ArchiveError::Index)?;
-        drop(tar);
         Ok(Self {
             file,
             blobs: found.blobs,
