@@ -1,5 +1,5 @@
 //! What the client itself asks of the network about a build's files: which commit a Git ref
-//! is now ([`git`]), and files of the web that all nodes must get alike ([`download`]).
+//! is now ([`git`]), and files of the web that all nodes must get alike ([`download()`]).
 //!
 //! Repositories are fetched by daemons; nothing here does that.
 

@@ -89,7 +89,7 @@ fn platforms_of_two_nodes_are_loaded_as_one_index(target: &Target) {
 
 fn an_engine_that_builds_several_platforms_keeps_one_index(target: &Target) {
     let node = target.nodes[0].with_platforms(&["linux/amd64", "linux/arm64"]);
-    let sandbox = with_nodes(target, &[node.clone()]);
+    let sandbox = with_nodes(target, std::slice::from_ref(&node));
     for output in ["", "-o type=image"] {
         let name = format!("e2e-kept-{}:1", fresh());
         sandbox
@@ -104,7 +104,7 @@ fn an_engine_that_builds_several_platforms_keeps_one_index(target: &Target) {
 /// As buildx does with the `docker` driver: nothing is transferred.
 fn an_engine_keeps_what_it_builds_for_itself(target: &Target) {
     let node = &target.nodes[0];
-    let sandbox = with_nodes(target, &[node.clone()]);
+    let sandbox = with_nodes(target, std::slice::from_ref(node));
     let name = format!("e2e-own-{}:1", fresh());
     sandbox
         .mbuild(&format!("-t {name} --platform linux/amd64 --load ctx"))

@@ -282,7 +282,7 @@ fn wrong_sources_and_targets_are_named(target: &Target) {
         .exits(0);
     let nowhere = target.repository("nowhere");
     for (words, says) in [
-        (format!("{arm}"), "--tag is needed"),
+        (arm.clone(), "--tag is needed"),
         (format!("-t {name}:2"), "no source"),
         (format!("-t {name}:2 {nowhere}:1"), nowhere.as_str()),
         (format!("-t {name}:2 {name}:nothing"), "nothing"),

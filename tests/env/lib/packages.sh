@@ -3,7 +3,7 @@
 # Puts what the scripts themselves need onto the machine.
 install_tools() {
     missing=
-    for pair in ip:iproute2 nsenter:util-linux mount:mount curl:curl flock:util-linux gzip:gzip xz:xz-utils; do
+    for pair in ip:iproute2 git:git nsenter:util-linux mount:mount curl:curl flock:util-linux gzip:gzip xz:xz-utils; do
         command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
     done
     [ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"

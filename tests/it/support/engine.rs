@@ -15,10 +15,13 @@ pub(crate) struct Behaviour {
     pub(crate) answer: &'static str,
 }
 
+/// A request: its line, and its body.
+type Request = (String, Vec<u8>);
+
 /// An engine that is none.
 pub(crate) struct FakeEngine {
     path: PathBuf,
-    requests: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl FakeEngine {
@@ -43,12 +46,12 @@ impl FakeEngine {
     }
 
     /// The requests so far: method and path, and the body.
-    pub(crate) fn requests(&self) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 }
 
-fn serve(stream: UnixStream, behaviour: Behaviour, seen: &Mutex<Vec<(String, Vec<u8>)>>) {
+fn serve(stream: UnixStream, behaviour: Behaviour, seen: &Mutex<Vec<Request>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();

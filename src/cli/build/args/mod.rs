@@ -30,7 +30,7 @@ pub struct BuildArgs {
     /// Dockerfile to use, a URL, or `-` for stdin [default: CONTEXT/Dockerfile]
     #[arg(short, long, value_name = "FILE", help_heading = "What to build")]
     pub file: Option<String>,
-    /// Further context by name: a directory, docker-image://NAME, oci-layout://DIR[:TAG], a URL
+    /// Further context by name: a directory, docker-image://NAME, oci-layout://DIR, a URL
     #[arg(long, value_name = "NAME=CONTEXT", help_heading = "What to build")]
     pub build_context: Vec<String>,
     /// Platforms to build for, such as linux/amd64,linux/arm64
