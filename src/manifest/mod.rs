@@ -1,7 +1,7 @@
 //! Images that exist already: joined into one, looked into, copied; in registries and layouts.
 //!
-//! `create` is [`locate`], [`find`], [`make`] and [`publish`], one after the other; `copy` is
-//! [`copy`]; `inspect` is [`Inspected`]. Nothing here builds, and nothing talks to a daemon.
+//! `create` is [`locate`], [`find`], [`make`] and [`publish()`], one after the other; `copy` is
+//! [`copy()`]; `inspect` is [`Inspected`]. Nothing here builds, and nothing talks to a daemon.
 
 mod copy;
 mod error;

@@ -1,6 +1,6 @@
 //! Builds that a daemon has on record: what it did and does, told, replayed and forgotten.
 //!
-//! [`list`] gives [`BuildRecord`]s. A build of several units has a record for each, on whatever
+//! [`list()`] gives [`BuildRecord`]s. A build of several units has a record for each, on whatever
 //! daemon built it; [`BuildId`] is what their references have in common.
 
 mod blob;

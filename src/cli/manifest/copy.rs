@@ -15,7 +15,10 @@ use super::work;
 /// Copy an image with its signatures and whatever else refers to it; digests stay the same
 #[derive(Debug, Clone, clap::Args)]
 pub struct CopyArgs {
-    /// Image to copy: NAME[:TAG][@DIGEST] in a registry or oci-layout://DIR[:TAG][@DIGEST]
+    /// Image to copy
+    #[arg(
+        help = "Image to copy: NAME[:TAG][@DIGEST] in a registry or oci-layout://DIR[:TAG][@DIGEST]"
+    )]
     source: String,
     /// Where to, in the same forms; what is there already is not sent again
     target: String,

@@ -29,12 +29,20 @@ use super::work;
 /// Make one image of several, such as one of the single platforms of a CI matrix
 #[derive(Debug, Clone, clap::Args)]
 pub struct CreateArgs {
-    /// Image NAME[:TAG][@DIGEST] or oci-layout://DIR[:TAG][@DIGEST]; digest or descriptor in the
-    /// only repository that is named otherwise; or ./FILE, see --file
-    #[arg(value_name = "SOURCE")]
+    /// Images that the new one is made of
+    #[arg(
+        value_name = "SOURCE",
+        help = "Image NAME[:TAG][@DIGEST] or oci-layout://DIR[:TAG][@DIGEST]; digest or descriptor \
+                in the only repository that is named otherwise; or ./FILE, see --file"
+    )]
     sources: Vec<String>,
-    /// Name of the new image, or oci-layout://DIR[:TAG]; may be repeated
-    #[arg(short, long, value_name = "NAME")]
+    /// Names of the new image
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        help = "Name of the new image, or oci-layout://DIR[:TAG]; may be repeated"
+    )]
     tag: Vec<String>,
     /// Source in a file, `-` for stdin: a descriptor, or what a build's --metadata-file wrote
     #[arg(short, long, value_name = "FILE")]
@@ -44,8 +52,12 @@ pub struct CreateArgs {
         default_value = "false", hide_default_value = true, value_parser = go_bool,
         hide_possible_values = true, value_name = "BOOL")]
     append: bool,
-    /// Annotation [index|manifest-descriptor[PLATFORM]:]KEY=VALUE
-    #[arg(long, value_name = "NOTE")]
+    /// Annotations of the new image
+    #[arg(
+        long,
+        value_name = "NOTE",
+        help = "Annotation [index|manifest-descriptor[PLATFORM]:]KEY=VALUE"
+    )]
     annotation: Vec<String>,
     /// Print the image that would be made, and push nothing
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",

@@ -13,7 +13,8 @@ use super::{show, work};
 /// Show an image's index, and of each platform its configuration, SBOM and provenance
 #[derive(Debug, Clone, clap::Args)]
 pub struct InspectArgs {
-    /// Image: NAME[:TAG][@DIGEST] or oci-layout://DIR[:TAG][@DIGEST]
+    /// Image to show
+    #[arg(help = "Image: NAME[:TAG][@DIGEST] or oci-layout://DIR[:TAG][@DIGEST]")]
     name: String,
     /// Print `json`, or a template of fields, json, index and range, such as '{{.Manifest.Digest}}',
     /// '{{json .SBOM}}' or '{{(index .Image "linux/amd64").Config.Env}}'

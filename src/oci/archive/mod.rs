@@ -1,4 +1,4 @@
-//! [`Archive`]: an OCI image layout in a tar, read where it lies; [`write`] makes one.
+//! [`Archive`]: an OCI image layout in a tar, read where it lies; [`mod@write`] makes one.
 //!
 //! Only the positions of blobs are kept, never their content, and the tar may hold anything: all
 //! that is used is checked against its digest and size. Everything here blocks on the disk.

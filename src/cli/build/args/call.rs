@@ -10,8 +10,9 @@ use super::go_bool;
 /// A question to the frontend.
 #[derive(Debug, Clone, Default, Args)]
 pub struct CallArgs {
-    /// Ask in place of building: check, outline, targets [,format=json][,ignorestatus=true]
+    /// Question to the frontend in place of a build
     #[arg(
+        help = "Ask in place of building: check, outline, targets [,format=json][,ignorestatus=true]",
         long,
         alias = "print",
         value_name = "NAME",
