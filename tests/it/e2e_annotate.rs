@@ -59,7 +59,7 @@ fn each_annotation_is_on_its_own_place_and_platform(target: &Target) {
 }
 
 /// With several platforms on a node, buildx's daemon refuses annotations of a platform that
-/// another node builds: "invalid annotation: no platform" (peers.md 2.5.8).
+/// another node builds: "invalid annotation: no platform".
 fn platforms_of_one_node_are_told_apart(target: &Target) {
     let node = target.nodes[0].with_platforms(&["linux/amd64", "linux/arm64"]);
     let sandbox = sandbox(target, &target.config_of(&[node]));
@@ -73,7 +73,7 @@ fn platforms_of_one_node_are_told_apart(target: &Target) {
     check(&Hub::new(&name), "1");
 }
 
-/// buildx puts what is for all entries on attestations too (peers.md 2.5.3).
+/// buildx puts what is for all entries on attestations too.
 fn attestations_are_not_annotated(target: &Target) {
     let sandbox = sandbox(target, &target.config());
     let name = target.repository("attested");

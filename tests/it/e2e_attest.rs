@@ -111,7 +111,7 @@ fn nothing_is_attested_unless_asked_for(target: &Target) {
     assert!(!hub.manifest("2").is_index());
 }
 
-/// With several nodes buildx's subjects say `latest`, whatever `-t` says (peers.md 2.5.9).
+/// With several nodes buildx's subjects say `latest`, whatever `-t` says.
 fn every_attestation_follows_its_image_and_names_every_tag(target: &Target) {
     let sandbox = sandbox(target);
     let (one, two) = (target.repository("one"), target.repository("two"));
@@ -167,7 +167,7 @@ fn min_leaves_out_what_max_tells(target: &Target) {
     ));
 }
 
-/// With several nodes buildx's metadata has none at all (peers.md 2.6).
+/// With several nodes buildx's metadata has none at all.
 fn the_metadata_tells_what_daemons_recorded_when_asked(target: &Target) {
     let sandbox = sandbox(target);
     let told = |flags: &str, variable: &str| {

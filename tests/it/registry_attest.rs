@@ -140,7 +140,7 @@ fn subjects(statement: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// buildx leaves `latest` in every statement, whatever the tag (peers.md 2.5.9).
+/// buildx leaves `latest` in every statement, whatever the tag.
 #[tokio::test]
 async fn statements_name_every_tag_in_every_repository() {
     let registry = FakeRegistry::open().await;
@@ -168,7 +168,7 @@ async fn statements_name_every_tag_in_every_repository() {
             assert_eq!(statement["predicate"]["for"], arch);
         }
     }
-    // peers.md 2.5.5: a registry that fails there must fail no merge.
+    // buildx asks for referrers when it merges: a registry that fails there must fail no merge.
     let asked = registry
         .seen()
         .iter()
