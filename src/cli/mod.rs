@@ -23,6 +23,7 @@ mod words;
 
 use std::panic;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -140,14 +141,17 @@ fn start(cli: Cli) -> Exit {
     })
 }
 
+/// How long the end waits for threads; one that reads a dead file system must not hold it up.
+const LAST_WRITES: Duration = Duration::from_millis(500);
+
 fn in_runtime(command: &Command, app: &App) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::new(Exit::Internal, error))?;
     let result = runtime.block_on(dispatch(command, app));
-    // A thread that still reads a dead file system must not hold up the end.
-    runtime.shutdown_background();
+    // Threads that write something aside remove it when they see that nobody waits for it.
+    runtime.shutdown_timeout(LAST_WRITES);
     result
 }
 

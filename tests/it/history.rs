@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use mbuild::buildkit::dial::dialer;
@@ -252,8 +253,18 @@ fn a_running_build_is_listed_and_followed(target: &Target) {
         "{}",
         told.out()
     );
-    let ran = sandbox.run(&format!("history ls --format json --filter ref={id}"));
-    assert_eq!(json(ran.exits(0).out().trim())["status"], "Canceled");
+    // The daemon closes its record when it has seen that its client is gone.
+    let line = format!("history ls --format json --filter ref={id}");
+    let status = || json(sandbox.run(&line).exits(0).out().trim())["status"].clone();
+    let mut seen = status();
+    for _ in 0..100 {
+        if seen != "Running" {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        seen = status();
+    }
+    assert_eq!(seen, "Canceled");
 }
 
 fn what_is_forgotten_is_forgotten_on_every_node(target: &Target) {

@@ -6,7 +6,9 @@ use crate::builder::{Answer, Builder, Finder, FoundBuilder, Probed, Store, probe
 use crate::buildkit::endpoint::Endpoint;
 use crate::config::Settings;
 use crate::engine::Engine;
+use crate::node::NodeInfo;
 use crate::plan::{self, BuildPlan};
+use crate::platform::Platform;
 use crate::request::{BuildRequest, OutputKind, OutputSpec};
 
 use super::super::app::App;
@@ -88,9 +90,15 @@ async fn ask(
     };
     let mut positions = plan::to_ask(platforms, &infos, emulate);
     if keeps_several(request) {
-        // What becomes of several platforms depends on the engine's store.
-        let engines = (0..infos.len()).filter(|&node| infos[node].store.is_engine());
-        positions.extend(engines);
+        // What becomes of several platforms on one engine depends on its store.
+        let several = |info: &NodeInfo| {
+            let suited = |platform: &&Platform| plan::assign::suits(info, &platform.normalized());
+            platforms.iter().filter(|p| suited(p).is_some()).count() > 1
+        };
+        let engines = infos
+            .iter()
+            .map(|info| info.store.is_engine() && several(info));
+        positions.extend((0..).zip(engines).filter_map(|(at, ask)| ask.then_some(at)));
         positions.sort_unstable();
         positions.dedup();
     }
