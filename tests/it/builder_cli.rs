@@ -176,6 +176,52 @@ async fn the_json_of_ls_names_every_node() {
 }
 
 #[tokio::test]
+async fn ls_writes_the_fields_that_are_asked_for() {
+    let alive = FakeBuildkitd::start(Script::default());
+    let user = User::new();
+    user.farm(&[
+        ("alive", &alive.path),
+        ("absent", &user.path("absent.sock")),
+    ]);
+    let ran = user.run("builder ls --format {{.Name}}:{{.Status}}").await;
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert!(lines.contains(&"farm:"), "{ran:?}");
+    assert!(lines.contains(&"alive:running"), "{ran:?}");
+    assert!(lines.contains(&"absent:error"), "{ran:?}");
+    let ran = user.run("builder ls --format {{.Colour}}").await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("Colour"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn builders_without_a_living_node_go_together_and_the_others_stay() {
+    let alive = FakeBuildkitd::start(Script::default());
+    let user = User::new();
+    let socket = format!("unix://{}", alive.path.display());
+    for (name, endpoint) in [
+        ("alive", socket.as_str()),
+        ("gone", "tcp://127.0.0.1:1"),
+        ("lost", "unix:///nowhere/buildkitd.sock"),
+    ] {
+        let ran = user
+            .run(&format!("builder create --name {name} {endpoint}"))
+            .await;
+        assert_eq!(ran.code, DONE, "{ran:?}");
+    }
+    let definition = |name: &str| user.path(&format!(".local/state/mbuild/builders/{name}.toml"));
+    let ran = user.run("builder rm --all-inactive").await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("gone, lost"), "{ran:?}");
+    assert!(definition("gone").exists());
+    let ran = user.run("builder rm --all-inactive --force").await;
+    assert_eq!(ran.code, DONE, "{ran:?}");
+    assert!(definition("alive").exists() && !definition("gone").exists());
+    assert!(!definition("lost").exists());
+    let ran = user.run("builder rm --all-inactive some").await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+}
+
+#[tokio::test]
 async fn if_nothing_answers_one_error_lists_the_places() {
     let user = User::new();
     let dead = format!("unix://{}", user.path("dead.sock").display());

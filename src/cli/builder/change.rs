@@ -2,7 +2,7 @@
 //!
 //! Everything is written to the state directory, never to an `mbuild.toml`.
 
-use crate::builder::{self, DEFAULT_BUILDER, Named, NamedBy, Reach, Replace};
+use crate::builder::{self, Builder, DEFAULT_BUILDER, Named, NamedBy, Reach, Replace, probe};
 use crate::config::is_name;
 
 use super::super::error::{CliError, CommandResult};
@@ -29,6 +29,9 @@ pub struct RmArgs {
     /// Builders' names [default: the builder in use]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Remove all builders of whose nodes none answers
+    #[arg(long, conflicts_with = "names")]
+    all_inactive: bool,
     /// Do not fail when there is no such builder, and do not ask
     #[arg(short, long)]
     force: bool,
@@ -92,7 +95,11 @@ pub(super) async fn rm(args: &RmArgs, world: &World<'_>) -> CommandResult {
         volumes: args.keep_volumes,
         force: args.force,
     };
-    for name in &names(&args.names, world)? {
+    let names = match args.all_inactive {
+        true => inactive(args.force, world).await?,
+        false => names(&args.names, world)?,
+    };
+    for name in &names {
         // A definition that is broken can still be removed, unlike what it was made for.
         if let Ok(Some(spec)) = world.store.load(name) {
             kubernetes::remove(&spec, keep, world).await?;
@@ -129,6 +136,28 @@ pub(super) async fn stop(args: &StopArgs, world: &World<'_>) -> CommandResult {
         }
     }
     Ok(Exit::Done)
+}
+
+/// The builders that `create`, `use` or `import` defined and of whose nodes none answers.
+async fn inactive(force: bool, world: &World<'_>) -> Result<Vec<String>, CliError> {
+    let mut inactive = Vec::new();
+    for name in world.store.names().map_err(store_error)? {
+        // What cannot be read is looked at by a person, not removed in passing.
+        let Ok(Some(spec)) = world.store.load(&name) else {
+            continue;
+        };
+        let builder = Builder::new(spec, &world.app.env);
+        let probed = probe(&builder.nodes, "").await;
+        if probed.iter().all(|probed| probed.outcome.is_err()) {
+            inactive.push(name);
+        }
+    }
+    if !force && !inactive.is_empty() {
+        let names = inactive.join(", ");
+        let problem = format!("--all-inactive: no node of {names} answers; they would be removed");
+        return Err(CliError::usage(problem).hint("remove them with --force, or one by its name"));
+    }
+    Ok(inactive)
 }
 
 /// The names that are given, or that of the builder in use.

@@ -10,6 +10,8 @@ use crate::causes::causes;
 
 use super::super::error::{CliError, CommandResult};
 use super::super::exit::Exit;
+use super::super::format::Format;
+use super::rows;
 use super::show::{self, Width};
 use super::view::BuilderView;
 use super::{World, find_error, store_error};
@@ -18,8 +20,16 @@ use super::{World, find_error, store_error};
 #[derive(Debug, Clone, clap::Args)]
 pub struct LsArgs {
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// Form of the list: table, json (an object on each line), or fields such as '{{.Name}} {{.Status}}'
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "table",
+        hide_default_value = true
+    )]
+    format: String,
     /// List all platforms of each node
     #[arg(long)]
     no_trunc: bool,
@@ -45,6 +55,7 @@ pub struct InspectArgs {
 }
 
 pub(super) async fn ls(args: &LsArgs, world: &World<'_>) -> CommandResult {
+    let format = Format::parse(&args.format)?;
     let finder = world.finder(None);
     let chosen = finder.chosen();
     let views = gather(&finder, &chosen).await.map_err(store_error)?;
@@ -68,6 +79,9 @@ pub(super) async fn ls(args: &LsArgs, world: &World<'_>) -> CommandResult {
     }
     if args.json {
         return print_json(&views, world);
+    }
+    if let Some(text) = rows::write(&views, &format)? {
+        return world.print(&text);
     }
     for line in show::problems(&views) {
         world.app.warn(&line);

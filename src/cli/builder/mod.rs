@@ -8,6 +8,7 @@ mod create;
 mod kubernetes;
 mod list;
 mod node_flags;
+mod rows;
 mod show;
 mod view;
 

@@ -59,6 +59,9 @@ pub(super) fn resolve(
     let frontend = frontend::frontend(args, around)?;
     let cache_to = cache::cache_to(args, &frontend.build_args, around.app)?;
     let attestations = args.attest.resolve()?;
+    if !attestations.is_empty() && outputs::no_artifacts(around.app) {
+        outputs::forgo_artifacts(&mut outputs);
+    }
     Ok(BuildRequest {
         context: source.context.clone(),
         dockerfile: source.dockerfile.clone(),

@@ -104,3 +104,43 @@ fn push(outputs: &mut Vec<OutputSpec>) {
         output.attrs.insert("push".to_owned(), "true".to_owned());
     }
 }
+
+/// Whether `BUILDX_NO_DEFAULT_OCI_ARTIFACT` asks for attestations in the form that older registries
+/// take.
+pub(super) fn no_artifacts(app: &App) -> bool {
+    app.var("BUILDX_NO_DEFAULT_OCI_ARTIFACT")
+        .and_then(crate::attrs::parse_bool)
+        == Some(true)
+}
+
+/// Says so to every image output that does not choose by itself.
+pub(super) fn forgo_artifacts(outputs: &mut [OutputSpec]) {
+    use OutputKind::{Image, Oci, Registry};
+    for output in outputs {
+        if matches!(output.kind, Image | Oci | Registry) {
+            output
+                .attrs
+                .entry("oci-artifact".to_owned())
+                .or_insert_with(|| "false".to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn artifacts_are_forgone_where_an_output_does_not_choose() {
+        let check = |value: &str, expect: Option<&str>| {
+            let mut outputs = vec![OutputSpec::parse(value).unwrap().unwrap()];
+            forgo_artifacts(&mut outputs);
+            let got = outputs[0].attrs.get("oci-artifact").map(String::as_str);
+            assert_eq!(got, expect, "{value}");
+        };
+        check("type=image", Some("false"));
+        check("type=oci,dest=a", Some("false"));
+        check("type=registry,oci-artifact=true", Some("true"));
+        check("type=local,dest=a", None);
+    }
+}
