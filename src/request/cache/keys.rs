@@ -15,6 +15,59 @@ macro_rules! export {
 macro_rules! import {
     ($($key:literal),*) => { &["type", "ignore-error", $($key),*] };
 }
+/// What GitHub's cache knows, whichever side it is.
+macro_rules! gha {
+    ($side:ident) => {
+        $side!(
+            "scope",
+            "token",
+            "url",
+            "url_v2",
+            "version",
+            "timeout",
+            "repository",
+            "ghtoken"
+        )
+    };
+}
+/// What a bucket knows, whichever side it is.
+macro_rules! s3 {
+    ($side:ident) => {
+        $side!(
+            "bucket",
+            "region",
+            "name",
+            "prefix",
+            "blobs_prefix",
+            "manifests_prefix",
+            "endpoint_url",
+            "use_path_style",
+            "access_key_id",
+            "secret_access_key",
+            "session_token",
+            "touch_refresh",
+            "upload_parallelism",
+            "retry_mode",
+            "retry_max_attempts",
+            "disable_accept_encoding"
+        )
+    };
+}
+/// What a blob container knows, whichever side it is.
+macro_rules! azblob {
+    ($side:ident) => {
+        $side!(
+            "account_url",
+            "account_name",
+            "container",
+            "name",
+            "prefix",
+            "blobs_prefix",
+            "manifests_prefix",
+            "secret_access_key"
+        )
+    };
+}
 
 /// Kinds of cache that can be written.
 pub(super) const EXPORTS: &str = "registry, local, inline, gha, s3 or azblob";
@@ -47,82 +100,12 @@ pub(super) fn known(kind: &CacheKind, side: CacheSide) -> Option<&'static [&'sta
         (Local, To) => export!("dest", "tag", "reset", "image-manifest", "oci-mediatypes"),
         (Local, From) => import!("src", "tag", "digest"),
         (Inline, To) => &["type", "mode", "ignore-error"],
-        (Gha, To) => export!(
-            "scope",
-            "token",
-            "url",
-            "url_v2",
-            "version",
-            "timeout",
-            "repository",
-            "ghtoken"
-        ),
-        (Gha, From) => import!(
-            "scope",
-            "token",
-            "url",
-            "url_v2",
-            "version",
-            "timeout",
-            "repository",
-            "ghtoken"
-        ),
-        (S3, To) => export!(
-            "bucket",
-            "region",
-            "name",
-            "prefix",
-            "blobs_prefix",
-            "manifests_prefix",
-            "endpoint_url",
-            "use_path_style",
-            "access_key_id",
-            "secret_access_key",
-            "session_token",
-            "touch_refresh",
-            "upload_parallelism",
-            "retry_mode",
-            "retry_max_attempts",
-            "disable_accept_encoding"
-        ),
-        (S3, From) => import!(
-            "bucket",
-            "region",
-            "name",
-            "prefix",
-            "blobs_prefix",
-            "manifests_prefix",
-            "endpoint_url",
-            "use_path_style",
-            "access_key_id",
-            "secret_access_key",
-            "session_token",
-            "touch_refresh",
-            "upload_parallelism",
-            "retry_mode",
-            "retry_max_attempts",
-            "disable_accept_encoding"
-        ),
-        (Azblob, To) => export!(
-            "account_url",
-            "account_name",
-            "container",
-            "name",
-            "prefix",
-            "blobs_prefix",
-            "manifests_prefix",
-            "secret_access_key"
-        ),
-        (Azblob, From) => import!(
-            "account_url",
-            "account_name",
-            "container",
-            "name",
-            "prefix",
-            "blobs_prefix",
-            "manifests_prefix",
-            "secret_access_key"
-        ),
+        (Gha, To) => gha!(export),
+        (Gha, From) => gha!(import),
+        (S3, To) => s3!(export),
+        (S3, From) => s3!(import),
+        (Azblob, To) => azblob!(export),
+        (Azblob, From) => azblob!(import),
         (Inline, From) | (Other(_), _) => return None,
     })
 }
