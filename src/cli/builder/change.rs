@@ -2,6 +2,8 @@
 //!
 //! Everything is written to the state directory, never to an `mbuild.toml`.
 
+use futures_util::future::join_all;
+
 use crate::builder::{self, Builder, DEFAULT_BUILDER, Named, NamedBy, Reach, Replace, probe};
 use crate::config::is_name;
 
@@ -140,18 +142,20 @@ pub(super) async fn stop(args: &StopArgs, world: &World<'_>) -> CommandResult {
 
 /// The builders that `create`, `use` or `import` defined and of whose nodes none answers.
 async fn inactive(force: bool, world: &World<'_>) -> Result<Vec<String>, CliError> {
-    let mut inactive = Vec::new();
-    for name in world.store.names().map_err(store_error)? {
-        // What cannot be read is looked at by a person, not removed in passing.
-        let Ok(Some(spec)) = world.store.load(&name) else {
-            continue;
-        };
+    let names = world.store.names().map_err(store_error)?;
+    // What cannot be read is looked at by a person, not removed in passing.
+    let specs = names
+        .iter()
+        .filter_map(|name| world.store.load(name).ok().flatten());
+    // All at once, so that dead nodes cost their limit once.
+    let asked = join_all(specs.map(|spec| async {
         let builder = Builder::new(spec, &world.app.env);
         let probed = probe(&builder.nodes, "").await;
-        if probed.iter().all(|probed| probed.outcome.is_err()) {
-            inactive.push(name);
-        }
-    }
+        let is_dead = probed.iter().all(|probed| probed.outcome.is_err());
+        is_dead.then_some(builder.name)
+    }))
+    .await;
+    let inactive: Vec<String> = asked.into_iter().flatten().collect();
     if !force && !inactive.is_empty() {
         let names = inactive.join(", ");
         let problem = format!("--all-inactive: no node of {names} answers; they would be removed");
