@@ -92,6 +92,11 @@ impl App {
             .filter(|value| !value.is_empty())
     }
 
+    /// Whether the variable holds one of Go's words for true; unset, empty or anything else is no.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.var(name).and_then(crate::attrs::parse_bool) == Some(true)
+    }
+
     /// The user's home directory, or the root where there is none.
     pub fn home(&self) -> PathBuf {
         self.var("HOME")

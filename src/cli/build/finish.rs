@@ -224,9 +224,7 @@ fn report_delivery(delivered: &Result<Delivered, DeliverError>, app: &App) -> Op
 
 /// Whether the metadata file lists the warnings: as with buildx only where the environment says so.
 fn wants_warnings(app: &App) -> bool {
-    app.var("BUILDX_METADATA_WARNINGS")
-        .and_then(crate::attrs::parse_bool)
-        == Some(true)
+    app.is_on("BUILDX_METADATA_WARNINGS")
 }
 
 fn write_json(path: &Path, json: &Value) -> Result<(), CliError> {

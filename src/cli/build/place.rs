@@ -130,10 +130,7 @@ fn default_output(request: &mut BuildRequest, builder: &Builder, app: &App) -> O
     if !request.outputs.is_empty() || request.call.is_some() {
         return None;
     }
-    let off = app
-        .var("BUILDX_NO_DEFAULT_LOAD")
-        .and_then(crate::attrs::parse_bool)
-        == Some(true);
+    let off = app.is_on("BUILDX_NO_DEFAULT_LOAD");
     let mut nodes = builder.nodes.iter();
     if !off && nodes.any(|node| node.spec().endpoint().is_some_and(Endpoint::is_docker)) {
         request.outputs.push(OutputSpec::new(OutputKind::Image));

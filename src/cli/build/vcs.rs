@@ -27,9 +27,8 @@ const DIRTY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Sets the attributes and labels that the environment wants; labels that were given stay.
 pub(super) async fn tell(request: &mut BuildRequest, app: &App) {
-    let is_on = |name: &str| app.var(name).and_then(parse_bool) == Some(true);
     let mut known = known(request);
-    if is_on(CHECK_DIRTY)
+    if app.is_on(CHECK_DIRTY)
         && let (Some((root, _)), Some(revision)) = (place(request), known.get_mut("revision"))
     {
         match is_dirty(&root, DIRTY_LIMIT).await {
@@ -38,7 +37,7 @@ pub(super) async fn tell(request: &mut BuildRequest, app: &App) {
             Err(error) => app.warn(&format!("{CHECK_DIRTY}: {}", causes(&error))),
         }
     }
-    if is_on(GIT_LABELS) || app.var(GIT_LABELS) == Some("full") {
+    if app.is_on(GIT_LABELS) || app.var(GIT_LABELS) == Some("full") {
         for (name, value) in labels(request, &known) {
             let labels = &mut request.frontend.labels;
             labels.entry(name.to_owned()).or_insert(value);

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::attrs::parse_bool;
 use crate::request::{CacheKind, CacheSpec};
 
 use super::super::super::app::App;
@@ -35,8 +34,8 @@ pub(super) fn complete(spec: &mut CacheSpec, app: &App) -> Option<String> {
 
 /// The token and the addresses that a GitHub job has.
 fn github(attrs: &mut BTreeMap<String, String>, app: &App) -> Option<String> {
-    let service_v2 = app.var("ACTIONS_CACHE_SERVICE_V2").and_then(parse_bool);
-    if service_v2 == Some(true) {
+    let service_v2 = app.is_on("ACTIONS_CACHE_SERVICE_V2");
+    if service_v2 {
         default(attrs, "version", Some("2"));
     }
     default(attrs, "token", app.var("ACTIONS_RUNTIME_TOKEN"));

@@ -83,11 +83,7 @@ pub(super) fn resolve(
         context_key: args.context_key.clone(),
         allow_emulation: args.allow_emulation
             || around.allow_emulation
-            || around
-                .app
-                .var("MBUILD_ALLOW_EMULATION")
-                .and_then(crate::attrs::parse_bool)
-                == Some(true),
+            || around.app.is_on("MBUILD_ALLOW_EMULATION"),
         keep_going: args.keep_going,
         wait: wait(args.wait.as_deref())?,
         retries: args.retries,

@@ -108,9 +108,7 @@ fn push(outputs: &mut Vec<OutputSpec>) {
 /// Whether `BUILDX_NO_DEFAULT_OCI_ARTIFACT` asks for attestations in the form that older registries
 /// take.
 pub(super) fn no_artifacts(app: &App) -> bool {
-    app.var("BUILDX_NO_DEFAULT_OCI_ARTIFACT")
-        .and_then(crate::attrs::parse_bool)
-        == Some(true)
+    app.is_on("BUILDX_NO_DEFAULT_OCI_ARTIFACT")
 }
 
 /// Says so to every image output that does not choose by itself.
