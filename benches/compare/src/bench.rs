@@ -99,8 +99,9 @@ impl Bench {
         let before = self.daemons.seconds();
         let mut sample = self.shell.measured(&line)?;
         sample.daemons = before.and_then(|before| Some(self.daemons.seconds()? - before));
-        if link.is_some() {
+        if let Some(link) = link {
             sample.rate = self.farm.flow.rate();
+            sample.rounds = link.close()?;
         }
         if row.asks_for_solve() && who.client == Client::Mbuild {
             sample.solve = self.slowest_solve(who)?;

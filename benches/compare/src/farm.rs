@@ -21,8 +21,8 @@ pub(crate) struct Farm {
     pub(crate) flow: Arc<Flow>,
     /// Where the link listens when it is there.
     pub(crate) link: PathBuf,
-    /// What daemons are, as in `docker+unix`; paths and addresses are nobody's business.
-    pub(crate) kind: String,
+    /// What the daemons are.
+    pub(crate) kind: &'static str,
 }
 
 impl Farm {
@@ -44,14 +44,17 @@ impl Farm {
             .collect();
         let link = work.join("link.sock");
         let far = Bridge::unix(&work.join("far.sock"), Upstream::Unix(link.clone()))?;
-        let kind = daemons[0].split("://").next().unwrap_or_default();
+        let kind = match upstream(0)? {
+            Upstream::Engine(_) => "Docker engine",
+            Upstream::Unix(_) | Upstream::Tcp(_) => "buildkitd",
+        };
         Ok(Self {
             two,
             eight: eight?,
             far: far.endpoint,
             flow: far.flow,
             link,
-            kind: kind.to_owned(),
+            kind,
         })
     }
 

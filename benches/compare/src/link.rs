@@ -30,31 +30,62 @@ impl Link {
             let read = BufReader::new(out).read_line(&mut said);
             read.context(|| format!("cannot read what {program} says"))?;
         }
+        let mut link = Self(child);
         match said.is_empty() {
             true => Err(Error::Wrong(format!(
                 "{program} does not listen: {}",
-                last(&mut child)
+                link.end()?.lines().next().unwrap_or_default()
             ))),
-            false => Ok(Self(child)),
+            false => Ok(link),
+        }
+    }
+
+    /// Ends it; gives the round trips that it counted.
+    pub(crate) fn close(mut self) -> Result<Option<u32>, Error> {
+        Ok(rounds(&self.end()?))
+    }
+
+    /// What it said to its standard error until it ended, by itself or by us.
+    fn end(&mut self) -> Result<String, Error> {
+        self.stop();
+        let mut said = String::new();
+        if let Some(talk) = &mut self.0.stderr {
+            let read = talk.read_to_string(&mut said);
+            read.context(|| "cannot read what the link says".to_owned())?;
+        }
+        Ok(said)
+    }
+
+    /// A signal lets it sum up and remove its socket.
+    fn stop(&self) {
+        if let Ok(id) = i32::try_from(self.0.id()) {
+            let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
         }
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // A signal lets it remove its socket.
-        if let Ok(id) = i32::try_from(self.0.id()) {
-            let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
-        }
+        self.stop();
         let _ = self.0.wait();
     }
 }
 
-fn last(child: &mut Child) -> String {
-    let mut said = String::new();
-    if let Some(out) = &mut child.stderr {
-        let _ = out.read_to_string(&mut said);
+/// The number before `round trips` at the end of what the link says.
+fn rounds(said: &str) -> Option<u32> {
+    let line = said.lines().last()?.strip_suffix(" round trips")?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_is_read_from_the_end() {
+        let said = "unix:///x: 2 connections, 10 bytes up, 20 down, 9 round trips\n";
+        assert_eq!(rounds(said), Some(9));
+        assert_eq!(rounds("cannot listen\n"), None);
+        assert_eq!(rounds(""), None);
     }
-    let _ = child.wait();
-    said.lines().next().unwrap_or_default().to_owned()
 }

@@ -69,7 +69,7 @@ fn run(words: Vec<String>) -> Result<ExitCode, Error> {
     }
     let bench = prepare(&options, &around)?;
     let daemons = around.get("MBUILD_BENCH_DAEMONS");
-    let daemons = daemons.unwrap_or(&bench.farm.kind);
+    let daemons = daemons.unwrap_or(bench.farm.kind);
     let mut measured = Set {
         machine: Machine::look(&bench.clients, &bench.shell, daemons),
         ..Set::default()
@@ -121,7 +121,9 @@ fn prepare(options: &Options, around: &Surroundings) -> Result<Bench, Error> {
         buildx: around.program("BUILDX", "docker-buildx"),
         buildctl: around.program("BUILDCTL", "buildctl"),
     };
-    let shell = Shell::new(&work, around.need("PATH")?)?;
+    let own = std::env::current_exe().context(|| "cannot find this program".to_owned())?;
+    let measure = vec![own.display().to_string(), "measure".to_owned()];
+    let shell = Shell::new(&work, measure, around.need("PATH")?)?;
     let farm = Farm::new(&work, &around.daemons()?)?;
     let contexts = Contexts {
         root: work.join("contexts"),

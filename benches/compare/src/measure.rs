@@ -5,13 +5,19 @@
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::time::TimeVal;
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context as _, Error};
+
+/// The slowest row of the slowest client takes a minute or two.
+const LIMIT: Duration = Duration::from_mins(20);
 
 /// What one run took.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -31,15 +37,20 @@ pub(crate) struct Sample {
     /// Bytes a second after ramp-up, on rows over a link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rate: Option<f64>,
+    /// Round trips over the link, as the link counts them by cause: no wait adds any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rounds: Option<u32>,
 }
 
 /// Runs one command and writes its [`Sample`] as JSON; ends with the command's code.
 pub(crate) fn child(into: &Path, program: &str, words: &[String]) -> Result<ExitCode, Error> {
     let start = Instant::now();
-    let status = Command::new(program)
+    let mut child = Command::new(program)
         .args(words)
-        .status()
+        .spawn()
         .context(|| format!("cannot run {program}"))?;
+    end_at_limit(child.id());
+    let status = child.wait().context(|| "cannot wait".to_owned())?;
     let wall = start.elapsed().as_secs_f64();
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)
         .map_err(std::io::Error::from)
@@ -54,6 +65,16 @@ pub(crate) fn child(into: &Path, program: &str, words: &[String]) -> Result<Exit
     std::fs::write(into, json).context(|| format!("cannot write {}", into.display()))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(ExitCode::from(code.unwrap_or(1)))
+}
+
+/// Ends a process that takes too long; not one that has ended, since this one ends with it.
+fn end_at_limit(id: u32) {
+    if let Ok(id) = i32::try_from(id) {
+        thread::spawn(move || {
+            thread::sleep(LIMIT);
+            let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
+        });
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a benchmark")]

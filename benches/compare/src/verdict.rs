@@ -75,6 +75,7 @@ mod tests {
             daemons: Some(8.0),
             solve: Some(wall - 0.05),
             rate: Some(100e6),
+            rounds: None,
         }
     }
 

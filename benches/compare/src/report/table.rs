@@ -76,7 +76,12 @@ fn more(run: &Run, measured: &Measured) -> String {
         words.push(format!("slowest Solve {} s", short(solve)));
     }
     if let Some(trips) = round_trips(&run.who, measured) {
-        words.push(format!("{trips:.1} round trips"));
+        let counted = median(&|sample| sample.rounds.map(f64::from));
+        let counted = counted.map(|rounds| format!(", {rounds:.0} by cause"));
+        words.push(format!(
+            "{trips:.1} round trips{}",
+            counted.unwrap_or_default()
+        ));
     } else if let Some(rate) = median(&|sample| sample.rate) {
         // A cached build sends too little for a rate to mean anything.
         words.push(format!("{:.0} Mbit/s after ramp-up", rate * 8.0 / 1e6));
