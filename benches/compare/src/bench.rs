@@ -14,7 +14,7 @@ use crate::farm::Farm;
 use crate::link::Link;
 use crate::measure::Sample;
 use crate::record::{Measured, Run};
-use crate::rows::{Client, Nodes, Row, To, Who, Work};
+use crate::row::{Client, Nodes, Row, To, Who, Work};
 use crate::solve;
 
 /// A daemon puts a build on record shortly after its client has ended: so often it is asked, …
@@ -54,13 +54,13 @@ impl Bench {
                 samples: Vec::new(),
             })
             .collect();
-        if !row.once {
+        let (rounds, warm) = row.rounds(pairs);
+        if warm {
             // So that every run finds the daemons as the others did.
             for one in &who {
                 self.once(row, *one)?;
             }
         }
-        let rounds = if row.once { 1 } else { pairs };
         for at in turns(who.len(), rounds) {
             runs[at].samples.push(self.once(row, who[at])?);
             dot()?;
@@ -98,9 +98,9 @@ impl Bench {
         nix::unistd::sync();
         let before = self.daemons.seconds();
         let mut sample = self.shell.measured(&line)?;
-        sample.daemons = before.and_then(|before| Some(self.daemons.seconds()? - before));
+        sample.daemons = before.and_then(|before| Some(rounded(self.daemons.seconds()? - before)));
         if let Some(link) = link {
-            sample.rate = self.farm.flow.rate();
+            sample.rate = self.farm.flow.rate().map(f64::round);
             sample.rounds = link.close()?;
         }
         if row.asks_for_solve() && who.client == Client::Mbuild {
@@ -124,7 +124,7 @@ impl Bench {
         for _ in 0..ASKED {
             let history = json(self.shell.said(&line)?.as_bytes())?;
             if let Some(slowest) = solve::slowest(&metadata, &history) {
-                return Ok(Some(slowest));
+                return Ok(Some(rounded(slowest)));
             }
             thread::sleep(BETWEEN);
         }
@@ -162,6 +162,11 @@ fn clear(directory: &PathBuf) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// To microseconds, beyond which no clock here goes.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e6
 }
 
 /// Shows that a run has ended; a row takes minutes.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::command::{Line, Shell};
 use crate::error::{Context as _, Error};
 use crate::farm::Farm;
-use crate::rows::{Client, Nodes, To, Who};
+use crate::row::{Client, Nodes, To, Who};
 
 const BUILDERS: [Nodes; 4] = [Nodes::Two, Nodes::Eight, Nodes::One, Nodes::Far];
 

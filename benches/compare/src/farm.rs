@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::bridge::{Bridge, Upstream};
 use crate::error::Error;
 use crate::flow::Flow;
-use crate::rows::Nodes;
+use crate::row::Nodes;
 
 /// Endpoints for every kind of builder.
 #[derive(Debug)]

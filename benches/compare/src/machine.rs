@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clients::Clients;
 use crate::command::Shell;
-use crate::rows::Client;
+use crate::row::Client;
 
 /// What a result depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,6 +20,7 @@ mod numbers;
 mod options;
 mod record;
 mod report;
+mod row;
 mod rows;
 mod solve;
 mod verdict;
@@ -88,8 +89,8 @@ fn run(words: Vec<String>) -> Result<ExitCode, Error> {
                     // After each row, so that what was measured stays when a later one fails.
                     record.write(&files.record())?;
                 }
+                tell(&format!(" {}\n", table::walls(&result)))?;
                 measured.rows.insert(row.name.to_owned(), result);
-                tell("\n")?;
             }
             Err(error) => {
                 failed = true;

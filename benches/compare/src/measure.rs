@@ -51,7 +51,7 @@ pub(crate) fn child(into: &Path, program: &str, words: &[String]) -> Result<Exit
         .context(|| format!("cannot run {program}"))?;
     end_at_limit(child.id());
     let status = child.wait().context(|| "cannot wait".to_owned())?;
-    let wall = start.elapsed().as_secs_f64();
+    let wall = (start.elapsed().as_secs_f64() * 1e6).round() / 1e6;
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)
         .map_err(std::io::Error::from)
         .context(|| "cannot ask for the usage of children".to_owned())?;

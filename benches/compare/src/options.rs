@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::rows::{ROWS, Row, find};
+use crate::row::Row;
+use crate::rows::{ROWS, find};
 
 /// Fewer pairs tell nothing on a machine that does other things too.
 const PAIRS: usize = 5;

@@ -80,10 +80,12 @@ impl Record {
     /// Keeps it.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
         let shown = path.display();
-        let mut json =
-            serde_json::to_string_pretty(self).context(|| format!("cannot write {shown}"))?;
-        json.push('\n');
-        std::fs::write(path, json).context(|| format!("cannot write {shown}"))
+        let json = serde_json::to_string(self).context(|| format!("cannot write {shown}"))?;
+        // A line for each run, so that a diff shows what was measured again.
+        let json = json
+            .replace("{\"who\":", "\n{\"who\":")
+            .replace("{\"wall\":", "\n {\"wall\":");
+        std::fs::write(path, json + "\n").context(|| format!("cannot write {shown}"))
     }
 }
 
@@ -119,6 +121,8 @@ mod tests {
         };
         set.rows.insert("cached".into(), measured);
         record.write(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 3, "{text}");
         assert_eq!(Record::read(&path).unwrap(), record);
     }
 

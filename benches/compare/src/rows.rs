@@ -2,71 +2,7 @@
 
 use crate::data::{Change, Context};
 use crate::goal::Goal;
-
-/// One line of the comparison.
-#[derive(Debug)]
-pub(crate) struct Row {
-    /// What `--row` calls it.
-    pub(crate) name: &'static str,
-    pub(crate) title: &'static str,
-    pub(crate) work: Work,
-    /// Who does it, in turns; the first is the one with goals.
-    pub(crate) who: &'static [Who],
-    /// Beside the limit of memory, which every row has.
-    pub(crate) goals: &'static [Goal],
-    /// Measured once and without a run before it: for memory, which hardly differs.
-    pub(crate) once: bool,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Work {
-    /// Say one's version.
-    Version,
-    /// Build a context, changed before each run.
-    Build(Context, Change, To),
-}
-
-/// What becomes of a build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum To {
-    /// It stays in the daemons' caches.
-    Cache,
-    /// It goes to the registry, as one image.
-    Registry,
-    /// It comes back into a directory that is not there yet.
-    Directory,
-}
-
-/// One that does it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Who {
-    pub(crate) name: &'static str,
-    pub(crate) client: Client,
-    pub(crate) on: Nodes,
-}
-
-/// A program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Client {
-    Mbuild,
-    Buildx,
-    /// BuildKit's own client, of one daemon.
-    Buildctl,
-}
-
-/// Where it is built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Nodes {
-    /// The two daemons, each with a platform of its own.
-    Two,
-    /// Eight endpoints that lead to the two daemons, each with a platform of its own.
-    Eight,
-    /// The first daemon.
-    One,
-    /// The first daemon, at the other end of the slow link.
-    Far,
-}
+use crate::row::{Client, Nodes, Row, Runs, To, Who, Work, who};
 
 const MBUILD: Who = who("mbuild", Client::Mbuild, Nodes::Two);
 const BUILDX: Who = who("buildx", Client::Buildx, Nodes::Two);
@@ -86,10 +22,6 @@ const WITH_AND_WITHOUT_LINK: &[Who] = &[
     who("buildctl near", Client::Buildctl, Nodes::One),
 ];
 
-const fn who(name: &'static str, client: Client, on: Nodes) -> Who {
-    Who { name, client, on }
-}
-
 /// Everything that is measured, in the order of the table.
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -98,7 +30,7 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Version,
         who: BOTH,
         goals: &[Goal::Wall(0.005)],
-        once: false,
+        runs: Runs::Often,
     },
     Row {
         name: "cached",
@@ -106,7 +38,7 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Build(Context::Steps, Change::Nothing, To::Registry),
         who: BOTH,
         goals: &[Goal::WallRatio(0.4)],
-        once: false,
+        runs: Runs::Often,
     },
     Row {
         name: "files-cold",
@@ -114,7 +46,7 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Build(Context::Files, Change::Renewed, To::Cache),
         who: BOTH,
         goals: &[Goal::WallRatioOrDaemons(0.8), Goal::CpuRatio(0.25)],
-        once: false,
+        runs: Runs::Pairs,
     },
     Row {
         name: "files-same",
@@ -122,7 +54,7 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Build(Context::Files, Change::Nothing, To::Cache),
         who: BOTH,
         goals: &[Goal::WallRatio(0.35)],
-        once: false,
+        runs: Runs::Pairs,
     },
     Row {
         name: "files-one",
@@ -130,7 +62,7 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Build(Context::Files, Change::One, To::Cache),
         who: BOTH,
         goals: &[Goal::WallRatio(0.4)],
-        once: false,
+        runs: Runs::Pairs,
     },
     Row {
         name: "large-cold",
@@ -138,7 +70,7 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Build(Context::Large, Change::Renewed, To::Cache),
         who: BOTH,
         goals: &[Goal::WallRatio(0.55), Goal::CpuRatio(0.15)],
-        once: false,
+        runs: Runs::Pairs,
     },
     Row {
         name: "files-back",
@@ -146,7 +78,7 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Build(Context::Files, Change::Nothing, To::Directory),
         who: BOTH,
         goals: &[Goal::WallRatio(0.4), Goal::CpuRatio(0.25)],
-        once: false,
+        runs: Runs::Pairs,
     },
     Row {
         name: "large-back",
@@ -154,7 +86,7 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Build(Context::Large, Change::Nothing, To::Directory),
         who: BOTH,
         goals: &[Goal::WallRatio(0.5)],
-        once: false,
+        runs: Runs::Pairs,
     },
     Row {
         name: "many",
@@ -162,7 +94,7 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Build(Context::Many, Change::Nothing, To::Cache),
         who: &[MBUILD],
         goals: &[],
-        once: true,
+        runs: Runs::Once,
     },
     Row {
         name: "overhead-2",
@@ -170,7 +102,7 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Build(Context::Single, Change::Nothing, To::Registry),
         who: &[MBUILD],
         goals: &[Goal::Overhead(0.060)],
-        once: false,
+        runs: Runs::Often,
     },
     Row {
         name: "overhead-8",
@@ -178,7 +110,7 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Build(Context::Single, Change::Nothing, To::Registry),
         who: &[who("mbuild", Client::Mbuild, Nodes::Eight)],
         goals: &[Goal::Overhead(0.150)],
-        once: false,
+        runs: Runs::Often,
     },
     Row {
         name: "link-up",
@@ -186,7 +118,7 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Build(Context::Large, Change::Renewed, To::Cache),
         who: OVER_LINK,
         goals: &[Goal::Line(0.85)],
-        once: false,
+        runs: Runs::Pairs,
     },
     Row {
         name: "link-down",
@@ -194,7 +126,7 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Build(Context::Large, Change::Nothing, To::Directory),
         who: OVER_LINK,
         goals: &[Goal::Line(0.85)],
-        once: false,
+        runs: Runs::Pairs,
     },
     Row {
         name: "link-cached",
@@ -202,58 +134,13 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Build(Context::Steps, Change::Nothing, To::Cache),
         who: WITH_AND_WITHOUT_LINK,
         goals: &[Goal::RoundTrips(7.0)],
-        once: false,
+        runs: Runs::Pairs,
     },
 ];
 
 /// The row of this name.
 pub(crate) fn find(name: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.name == name)
-}
-
-impl Row {
-    /// Is it about the slow link?
-    pub(crate) fn is_far(&self) -> bool {
-        self.who.iter().any(|who| who.on == Nodes::Far)
-    }
-
-    /// Must be known how long the nodes' own Solves took?
-    pub(crate) fn asks_for_solve(&self) -> bool {
-        self.goals
-            .iter()
-            .any(|goal| matches!(goal, Goal::Overhead(_)))
-    }
-}
-
-impl Nodes {
-    /// What the builder of these nodes is called.
-    pub(crate) fn builder(self) -> &'static str {
-        match self {
-            Self::Two => "two",
-            Self::Eight => "eight",
-            Self::One => "one",
-            Self::Far => "far",
-        }
-    }
-
-    /// Platforms, one for each node.
-    pub(crate) fn platforms(self) -> &'static [&'static str] {
-        const ALL: &[&str] = &[
-            "linux/amd64",
-            "linux/arm64",
-            "linux/386",
-            "linux/arm/v7",
-            "linux/arm/v6",
-            "linux/ppc64le",
-            "linux/s390x",
-            "linux/riscv64",
-        ];
-        match self {
-            Self::One | Self::Far => &ALL[..1],
-            Self::Two => &ALL[..2],
-            Self::Eight => ALL,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::goal::{BESIDE_DAEMONS, Bar, Goal, middle, wall};
 use crate::numbers::short;
 use crate::record::Measured;
-use crate::rows::Row;
+use crate::row::Row;
 
 /// Peak memory may be this much, in KiB, and …
 const RSS: f64 = 40.0 * 1024.0;

@@ -4,7 +4,8 @@ use crate::goal::round_trips;
 use crate::measure::Sample;
 use crate::numbers::{Span, short};
 use crate::record::{Measured, Run, Set};
-use crate::rows::{ROWS, Row};
+use crate::row::Row;
+use crate::rows::ROWS;
 use crate::verdict::{Verdict, judge};
 
 /// Both tables, with the rows in their usual order; rows that were not measured are left out.
@@ -27,6 +28,16 @@ pub(crate) fn tables(set: &Set) -> String {
     let verdicts = rows().flat_map(|(row, measured)| judge(row, measured, set.machine.cores));
     goals.extend(verdicts.map(|verdict| goal(&verdict)));
     format!("{}\n{}", aligned(&took), aligned(&goals))
+}
+
+/// One line about a row, while others are still measured.
+pub(crate) fn walls(measured: &Measured) -> String {
+    let words = measured.runs.iter().map(|run| {
+        let median = Span::of(run.samples.iter().map(|sample| sample.wall));
+        let median = median.map_or_else(String::new, |span| short(span.median));
+        format!("{} {median} s", run.who)
+    });
+    words.collect::<Vec<String>>().join(", ")
 }
 
 type Line = Vec<String>;
@@ -146,6 +157,12 @@ mod tests {
         let mut set = Set::default();
         set.rows.insert("cached".into(), measured);
         set
+    }
+
+    #[test]
+    fn a_row_is_summed_up_in_a_line() {
+        let said = walls(&set().rows["cached"]);
+        assert_eq!(said, "mbuild 0.200 s, buildx 1.00 s");
     }
 
     #[test]
