@@ -20,6 +20,7 @@ use tonic::{Request, Status};
 use super::caps::Capabilities;
 use super::connect_error::{ConnectError, OpenSessionError};
 use super::dial::{Dial, Terms};
+use super::gathered::Gathered;
 use super::info::DaemonInfo;
 use super::io::{ByteStream, Line};
 use super::once::once;
@@ -117,7 +118,7 @@ impl Connection {
     pub async fn open_session(&self, open: &SessionOpen) -> Result<ByteStream, OpenSessionError> {
         if let Some(stream) = self.inner.dialer.dial_session(open).await? {
             let line = self.inner.line.sibling();
-            return Ok(Box::new(Watched::new(stream, line)));
+            return Ok(Box::new(Gathered::new(Watched::new(stream, line))));
         }
         let (sender, receiver) = pipe::outbound();
         let mut request = Request::new(ReceiverStream::new(receiver));
@@ -196,7 +197,7 @@ async fn greet(
     let origin = origin
         .parse()
         .map_err(|_| Status::internal(format!("bad origin {origin}")))?;
-    let stream = TokioIo::new(Watched::new(stream, line.clone()));
+    let stream = TokioIo::new(Gathered::new(Watched::new(stream, line.clone())));
     let channel = ChannelSettings::from_static("http://localhost")
         .origin(origin)
         .http2_max_header_list_size(MAX_HEADER_LIST)

@@ -13,6 +13,7 @@ mod error;
 mod error_details;
 pub mod excerpt;
 mod gateway;
+mod gathered;
 pub mod history;
 pub mod info;
 pub mod io;

@@ -15,8 +15,10 @@ use tokio_stream::Stream;
 use tokio_util::sync::PollSender;
 use tonic::Status;
 
-/// Small writes are gathered up to this size, or until a flush.
-const GATHER: usize = 64 * 1024;
+use super::gathered::Later;
+
+/// Small writes are gathered up to this size, or until the round after a flush.
+const GATHER: usize = 128 * 1024;
 /// The most that one message carries; the daemon takes 16 MiB, older ones 4 MiB.
 const MAX_CHUNK: usize = 1024 * 1024;
 /// Messages between the pipe and the connection.
@@ -64,6 +66,7 @@ pub(super) struct SessionPipe<R> {
     unread: Bytes,
     outbound: PollSender<BytesMessage>,
     unsent: BytesMut,
+    flush: Later,
 }
 
 impl<R> SessionPipe<R> {
@@ -74,6 +77,7 @@ impl<R> SessionPipe<R> {
             unread: Bytes::new(),
             outbound,
             unsent: BytesMut::new(),
+            flush: Later::default(),
         }
     }
 
@@ -86,6 +90,7 @@ impl<R> SessionPipe<R> {
                 .send_item(BytesMessage { data })
                 .map_err(closed)?;
         }
+        self.flush.done();
         Poll::Ready(Ok(()))
     }
 }
@@ -103,6 +108,11 @@ where
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.flush.is_due()
+            && let Poll::Ready(Err(error)) = self.poll_send(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
         while self.unread.is_empty() {
             match ready!(Pin::new(&mut self.inbound).poll_next(cx)) {
                 Some(Ok(message)) => self.unread = message.data,
@@ -131,8 +141,12 @@ impl<R: Unpin> AsyncWrite for SessionPipe<R> {
         Poll::Ready(Ok(count))
     }
 
+    /// See [`gathered`](super::gathered): the session's server flushes after every frame.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_send(cx)
+        if !self.unsent.is_empty() {
+            self.flush.ask(cx);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Half-closes the call; what the daemon still sends can be read.
@@ -146,6 +160,7 @@ impl<R: Unpin> AsyncWrite for SessionPipe<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio_stream::wrappers::ReceiverStream;
 
@@ -181,12 +196,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_writes_are_gathered_until_a_flush() {
+    async fn small_writes_are_gathered_until_the_round_after_a_flush() {
         let (mut pipe, _inbound, mut sent) = pipe();
         pipe.write_all(b"ab").await.unwrap();
         pipe.write_all(b"cd").await.unwrap();
         assert!(sent.try_recv().is_err());
         pipe.flush().await.unwrap();
+        // The next round of whoever reads and writes it.
+        assert!(pipe.read_u8().now_or_never().is_none());
         assert_eq!(sent.recv().await.unwrap().data, "abcd");
     }
 
@@ -235,7 +252,7 @@ mod tests {
         drop(sent);
         pipe.write_all(b"x").await.unwrap();
         assert_eq!(
-            pipe.flush().await.unwrap_err().kind(),
+            pipe.shutdown().await.unwrap_err().kind(),
             io::ErrorKind::BrokenPipe
         );
     }
