@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rustix::fd::{AsFd, OwnedFd};
@@ -42,6 +43,8 @@ pub struct ContextTree {
     listings: RwLock<Vec<Arc<Listing>>>,
     /// Whether a name is passed over wherever it stands.
     hidden: Hidden,
+    /// Whether reading may not leave access times alone.
+    marked: AtomicBool,
 }
 
 impl ContextTree {
@@ -75,6 +78,7 @@ impl ContextTree {
             top,
             listings,
             hidden,
+            marked: AtomicBool::new(false),
         }))
     }
 
@@ -97,12 +101,27 @@ impl ContextTree {
     pub fn open_file(&self, handle: Handle) -> io::Result<File> {
         // A pipe that took the file's place must not block the sender.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = open_beneath(self.root.as_fd(), &self.path_of(handle), flags)?;
+        let file = self.open_unmarked(&self.path_of(handle), flags)?;
         let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
         if kind != FileType::RegularFile {
             return Err(io::Error::other("it is no longer a regular file"));
         }
         Ok(file.into())
+    }
+
+    /// Opens a file so that reading it does not change its access time, where that is allowed.
+    ///
+    /// The first read after a change writes that time even under `relatime`, once for each file of
+    /// a fresh checkout, and waits for the disk while the daemon's own writes fill its journal.
+    fn open_unmarked(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        if !self.marked.load(Ordering::Relaxed) {
+            match open_beneath(self.root.as_fd(), path, flags | OFlags::NOATIME) {
+                // Only a file's owner may ask for it, and one stranger's file has many neighbours.
+                Err(Errno::PERM) => self.marked.store(true, Ordering::Relaxed),
+                opened => return opened,
+            }
+        }
+        open_beneath(self.root.as_fd(), path, flags)
     }
 
     /// Returns an entry's path below the root.
