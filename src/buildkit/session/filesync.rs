@@ -4,18 +4,27 @@
 //! `send`'s. A directory that was not offered is refused.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::task::{Context, Poll};
 
-use futures_util::StreamExt;
-use mbuild_proto::filesync::file_sync_server::{self, FileSyncServer};
+use futures_util::future::BoxFuture;
+use http::header::CONTENT_TYPE;
+use hyper::body::Incoming;
+use mbuild_proto::filesync::file_sync_server::SERVICE_NAME;
 use mbuild_proto::fsutil::Packet;
 use tokio::sync::Semaphore;
-use tonic::codegen::BoxStream;
-use tonic::metadata::MetadataMap;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::body::Body;
+use tonic::codec::Codec;
+use tonic::metadata::{GRPC_CONTENT_TYPE, MetadataMap};
+use tonic::server::NamedService;
+use tonic::{Code, Status, Streaming};
+use tonic_prost::ProstCodec;
+use tower::Service;
 
-use super::send::{send, unlisted};
+use super::list::unlisted;
+use super::send::send;
 use super::status::failure;
 use super::{MAX_MESSAGE, Services};
 use crate::tree::{ContextTree, Filter};
@@ -30,41 +39,70 @@ impl Services {
     /// `sent` counts the bytes of file contents that were sent, over all directories.
     #[must_use]
     pub fn file_sync(self, dirs: BTreeMap<String, Arc<ContextTree>>, sent: Arc<AtomicU64>) -> Self {
-        let slots = Arc::new(Semaphore::new(MAX_TRANSFERS));
-        let server = FileSyncServer::new(FileSync { dirs, sent, slots });
-        self.add(&["DiffCopy"], server.max_decoding_message_size(MAX_MESSAGE))
+        let server = FileSync {
+            dirs: Arc::new(dirs),
+            sent,
+            slots: Arc::new(Semaphore::new(MAX_TRANSFERS)),
+        };
+        self.add(&["DiffCopy"], server)
     }
 }
 
+/// The service as a tower service: its answers are bodies of our own, which need no codec.
+#[derive(Clone)]
 struct FileSync {
-    dirs: BTreeMap<String, Arc<ContextTree>>,
+    dirs: Arc<BTreeMap<String, Arc<ContextTree>>>,
     sent: Arc<AtomicU64>,
     slots: Arc<Semaphore>,
 }
 
-#[tonic::async_trait]
-impl file_sync_server::FileSync for FileSync {
-    async fn diff_copy(
-        &self,
-        request: Request<Streaming<Packet>>,
-    ) -> Result<Response<BoxStream<Packet>>, Status> {
-        let (metadata, _, requests) = request.into_parts();
-        let tree = Arc::clone(self.dir(&metadata)?);
-        let filter = filter(&metadata);
-        let slot = Arc::clone(&self.slots).acquire_owned().await;
-        // Following symlinks looks at the disk.
-        let view = tokio::task::spawn_blocking(move || tree.view(&filter)).await;
-        let view = view.map_err(|lost| failure(Code::Internal, "", &lost))?;
-        let view = view.map_err(|error| unlisted(&error))?;
-        let packets = send(view, requests, Arc::clone(&self.sent)).map(move |packet| {
-            let _until_the_stream_is_dropped = &slot;
-            packet
-        });
-        Ok(Response::new(Box::pin(packets)))
+impl NamedService for FileSync {
+    const NAME: &'static str = SERVICE_NAME;
+}
+
+impl Service<http::Request<Incoming>> for FileSync {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move {
+            let answer = match request.uri().path().ends_with("/DiffCopy") {
+                true => service.diff_copy(request).await,
+                false => Err(Status::unimplemented("only DiffCopy is served")),
+            };
+            Ok(answer.unwrap_or_else(Status::into_http))
+        })
     }
 }
 
 impl FileSync {
+    async fn diff_copy(
+        &self,
+        request: http::Request<Incoming>,
+    ) -> Result<http::Response<Body>, Status> {
+        let (head, body) = request.into_parts();
+        let metadata = MetadataMap::from_headers(head.headers);
+        let decoder = ProstCodec::<Packet, Packet>::default().decoder();
+        let requests = Streaming::new_request(decoder, body, None, Some(MAX_MESSAGE));
+        let tree = Arc::clone(self.dir(&metadata)?);
+        let filter = filter(&metadata);
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
+        // Following symlinks looks at the disk.
+        let view = tokio::task::spawn_blocking(move || tree.view(&filter)).await;
+        let view = view.map_err(|lost| failure(Code::Internal, "", &lost))?;
+        let view = view.map_err(|error| unlisted(&error))?;
+        let body = send(view, requests, Arc::clone(&self.sent), slot);
+        let mut answer = http::Response::new(Body::new(body));
+        answer.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
+        Ok(answer)
+    }
+
     fn dir(&self, metadata: &MetadataMap) -> Result<&Arc<ContextTree>, Status> {
         let name = values(metadata, "dir-name")
             .into_iter()
@@ -178,7 +216,7 @@ mod tests {
     #[test]
     fn a_directory_that_was_not_offered_is_refused() {
         let sync = FileSync {
-            dirs: BTreeMap::new(),
+            dirs: Arc::default(),
             sent: Arc::default(),
             slots: Arc::new(Semaphore::new(1)),
         };

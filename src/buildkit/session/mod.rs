@@ -12,6 +12,8 @@ mod filesend;
 mod filesync;
 mod health;
 mod id;
+mod list;
+mod outgoing;
 mod packet;
 mod read;
 mod secrets;
@@ -21,6 +23,7 @@ mod ssh;
 mod status;
 mod tokens;
 mod upload;
+mod wire;
 
 pub use authority::TokenSeeds;
 pub use content::{Blob, ContentStores, DirStore, StoreError};

@@ -4,7 +4,6 @@
 //! checks what the other side asks for, and knows when the transfer is over. Bytes are none of
 //! its business.
 
-use bytes::Bytes;
 use mbuild_proto::fsutil::packet::PacketType;
 use mbuild_proto::fsutil::{Packet, Stat};
 
@@ -152,12 +151,11 @@ pub(super) fn end_of_list() -> Packet {
     }
 }
 
-/// Carries bytes of a file; without any, it ends the file.
-pub(super) fn data(id: u32, data: Bytes) -> Packet {
+/// Carries bytes of a file, to be added; without any, it ends the file.
+pub(super) fn data(id: u32) -> Packet {
     Packet {
         r#type: PacketType::Data.into(),
         id,
-        data,
         ..Packet::default()
     }
 }
@@ -172,6 +170,7 @@ pub(super) fn fin() -> Packet {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use proptest::prelude::*;
     use prost::Message;
 
@@ -236,7 +235,7 @@ mod tests {
         check(fin(), ProtocolError::EarlyEnd);
         check(stat(Stat::default()), ProtocolError::Misplaced(0));
         check(end_of_list(), ProtocolError::Misplaced(0));
-        check(data(1, Bytes::new()), ProtocolError::Misplaced(2));
+        check(data(1), ProtocolError::Misplaced(2));
         check(
             Packet {
                 r#type: 9,
@@ -255,7 +254,7 @@ mod tests {
     #[test]
     fn the_end_of_the_list_is_empty_on_the_wire() {
         assert_eq!(end_of_list().encoded_len(), 0);
-        assert_eq!(data(7, Bytes::new()).encode_to_vec(), [0x08, 2, 0x18, 7]);
+        assert_eq!(data(7).encode_to_vec(), [0x08, 2, 0x18, 7]);
     }
 
     proptest! {

@@ -12,10 +12,8 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use bytes::Bytes;
-use mbuild_proto::fsutil::Packet;
-
 use super::packet;
+use super::wire::Messages;
 use crate::tree::{ContextTree, Handle};
 
 /// Bytes in one packet, at most; daemons before 0.14 accept 4 MiB, Go sends 32 KiB.
@@ -80,9 +78,9 @@ pub(super) struct Open {
 /// What one go has read.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// To be sent in this order.
-    pub(super) packets: Vec<Packet>,
-    /// How many files the packets end.
+    /// To be sent.
+    pub(super) messages: Messages,
+    /// How many files the messages end.
     pub(super) ended: usize,
     /// The file to go on with.
     pub(super) open: Option<Open>,
@@ -113,9 +111,7 @@ pub(super) fn read_some(
             },
         };
         while room > 0 && file.left() > 0 {
-            let chunk = file.read_chunk(tree, room)?;
-            room -= chunk.len();
-            batch.packets.push(packet::data(file.id, chunk));
+            room -= file.read_chunk(tree, room, &mut batch.messages)?;
         }
         if file.left() > 0 {
             batch.open = Some(file);
@@ -129,7 +125,7 @@ pub(super) fn read_some(
 
 impl Batch {
     fn end(&mut self, id: u32) {
-        self.packets.push(packet::data(id, Bytes::new()));
+        self.messages.put(&packet::data(id));
         self.ended += 1;
     }
 }
@@ -154,15 +150,23 @@ impl Open {
         self.listed.size - self.offset
     }
 
-    /// Reads a whole packet's worth, or all that is left, within `room`.
-    fn read_chunk(&mut self, tree: &ContextTree, room: usize) -> Result<Bytes, ReadError> {
+    /// Reads a whole packet's worth, or all that is left, within `room`; tells how much.
+    fn read_chunk(
+        &mut self,
+        tree: &ContextTree,
+        room: usize,
+        messages: &mut Messages,
+    ) -> Result<usize, ReadError> {
         let wanted = usize::try_from(self.left())
             .unwrap_or(CHUNK)
             .min(CHUNK)
             .min(room);
-        let mut chunk = Vec::with_capacity(wanted);
-        let read = (&self.file).take(wanted as u64).read_to_end(&mut chunk);
-        self.offset += chunk.len() as u64;
+        let read = messages.put_contents(self.id, wanted, |bytes| {
+            let before = bytes.len();
+            let read = (&self.file).take(wanted as u64).read_to_end(bytes);
+            self.offset += (bytes.len() - before) as u64;
+            read
+        });
         let (offset, size) = (self.offset, self.listed.size);
         match read {
             Err(source) => Err(ReadError::Read {
@@ -170,12 +174,12 @@ impl Open {
                 offset,
                 source,
             }),
-            Ok(_) if chunk.len() < wanted => Err(ReadError::Shorter {
+            Ok(read) if read < wanted => Err(ReadError::Shorter {
                 path: path(tree, self.listed),
                 read: offset,
                 size,
             }),
-            Ok(_) => Ok(chunk.into()),
+            Ok(read) => Ok(read),
         }
     }
 }
@@ -191,6 +195,7 @@ mod tests {
     use std::fs;
     use std::sync::Arc;
 
+    use super::super::wire::read_back;
     use super::*;
     use crate::tree::Filter;
 
@@ -222,8 +227,7 @@ mod tests {
 
     /// The number and the length of each packet.
     fn shape(batch: &Batch) -> Vec<(u32, usize)> {
-        batch
-            .packets
+        read_back(&batch.messages.bytes)
             .iter()
             .map(|packet| (packet.id, packet.data.len()))
             .collect()
@@ -238,7 +242,8 @@ mod tests {
             (batch.ended, batch.unread.len(), batch.open.is_none()),
             (3, 0, true)
         );
-        assert_eq!(batch.packets[3].data, [2; 5].as_slice());
+        let packets = read_back(&batch.messages.bytes);
+        assert_eq!(packets[3].data, [2; 5].as_slice());
     }
 
     #[test]

@@ -5,79 +5,55 @@
 //! that was asked for only its number waits. Dropping the result ends the task.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use mbuild_proto::fsutil::{self, Packet};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use mbuild_proto::fsutil::Packet;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
+use super::list::{List, list_some};
+use super::outgoing::Outgoing;
 use super::packet::{self, Asked, ProtocolError, Sender};
 use super::read::{Batch, Listed, Open, ReadError, Wanted, read_some};
 use super::status::failure;
-use crate::tree::{ContextTree, Entry, TreeError, View};
+use super::wire::Messages;
+use crate::tree::{ContextTree, View};
 
 /// Pieces of work, done or under way, that are not yet passed on; each holds up to half a
 /// megabyte. Three keep one reading while another is sent.
 const AHEAD: usize = 3;
-/// Entries listed in one piece of work. As few as files are read in one: a daemon compares the
-/// list while it writes files, and waits with one when it gets too much of the other.
+/// Entries listed in one piece of work while files are asked for. As few as files are read in
+/// one: a daemon compares the list while it writes files, and waits with one when it gets too much
+/// of the other.
 const LIST: usize = 64;
+/// Entries listed in one piece of work at most, when nobody asks for files.
+const LONG_LIST: usize = 1024;
 /// Small files read in one piece of work, at most.
 const FILES: usize = 64;
 
 /// Sends what a view lists, and the files the receiver asks for.
 ///
-/// `sent` is increased by the bytes of file contents as they are passed on. The stream ends
-/// after the receiver has said that it has all, or with the status of what went wrong.
-pub(super) fn send<R>(view: View, requests: R, sent: Arc<AtomicU64>) -> Packets
+/// `sent` is increased by the bytes of file contents as they are passed on. The body ends
+/// after the receiver has said that it has all, or with the status of what went wrong; it holds
+/// `slot` until then.
+pub(super) fn send<R>(
+    view: View,
+    requests: R,
+    sent: Arc<AtomicU64>,
+    slot: Option<OwnedSemaphorePermit>,
+) -> Outgoing
 where
     R: Stream<Item = Result<Packet, Status>> + Send + Unpin + 'static,
 {
     let (out, batches) = mpsc::channel(1);
     let transfer = Transfer::new(view, sent);
     let task = AbortOnDropHandle::new(tokio::spawn(transfer.run(requests, out)));
-    Packets {
-        batches,
-        current: Vec::new().into_iter(),
-        task: Some(task),
-    }
-}
-
-/// The packets of a transfer; dropping it ends the transfer.
-#[derive(Debug)]
-pub(super) struct Packets {
-    batches: mpsc::Receiver<Vec<Packet>>,
-    current: std::vec::IntoIter<Packet>,
-    task: Option<AbortOnDropHandle<Result<(), Status>>>,
-}
-
-impl Stream for Packets {
-    type Item = Result<Packet, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            if let Some(packet) = self.current.next() {
-                return Poll::Ready(Some(Ok(packet)));
-            }
-            if let Some(batch) = ready!(self.batches.poll_recv(cx)) {
-                self.current = batch.into_iter();
-                continue;
-            }
-            let Some(task) = &mut self.task else {
-                return Poll::Ready(None);
-            };
-            let result = ready!(Pin::new(task).poll(cx));
-            self.task = None;
-            let result = result.unwrap_or_else(|lost| Err(Status::internal(lost.to_string())));
-            return Poll::Ready(result.err().map(Err));
-        }
-    }
+    Outgoing::new(batches, task, slot)
 }
 
 /// A transfer and all that is under way in it.
@@ -85,23 +61,23 @@ struct Transfer {
     sender: Sender<Listed>,
     /// Where the list goes on; `None` while that is being looked up, and after its end.
     list: Option<View>,
+    /// Entries in the next piece of the list.
+    list_length: usize,
     /// Whether the piece of work that was handed out last was one of the list.
     listed_last: bool,
+    /// Pieces of work under way that read files.
+    reading: usize,
     tree: Arc<ContextTree>,
     asked: VecDeque<Wanted>,
     opened: Vec<Open>,
     work: JoinSet<Result<Piece, Status>>,
-    done: VecDeque<Vec<Packet>>,
+    done: VecDeque<Messages>,
     sent: Arc<AtomicU64>,
 }
 
 /// A finished piece of work.
 enum Piece {
-    Listed {
-        packets: Vec<Packet>,
-        entries: Vec<Option<Listed>>,
-        rest: Option<View>,
-    },
+    Listed(List),
     Read(Batch),
 }
 
@@ -111,7 +87,9 @@ impl Transfer {
             sender: Sender::default(),
             tree: Arc::clone(view.tree()),
             list: Some(view),
+            list_length: LIST,
             listed_last: false,
+            reading: 0,
             asked: VecDeque::new(),
             opened: Vec::new(),
             work: JoinSet::new(),
@@ -120,7 +98,7 @@ impl Transfer {
         }
     }
 
-    async fn run<R>(mut self, mut requests: R, out: mpsc::Sender<Vec<Packet>>) -> Result<(), Status>
+    async fn run<R>(mut self, mut requests: R, out: mpsc::Sender<Bytes>) -> Result<(), Status>
     where
         R: Stream<Item = Result<Packet, Status>> + Unpin,
     {
@@ -130,17 +108,19 @@ impl Transfer {
                 request = requests.next(), if !self.sender.is_ending() => self.take(request)?,
                 Some(piece) = self.work.join_next() => self.finish(piece)?,
                 room = out.reserve(), if !self.done.is_empty() => {
-                    let (Ok(room), Some(packets)) = (room, self.done.pop_front()) else {
+                    let (Ok(room), Some(messages)) = (room, self.done.pop_front()) else {
                         // Nobody reads any more: the call is over.
                         return Ok(());
                     };
-                    self.sent.fetch_add(contents(&packets), Ordering::Relaxed);
-                    room.send(packets);
+                    self.sent.fetch_add(messages.contents, Ordering::Relaxed);
+                    room.send(messages.bytes.into());
                 }
             }
         }
         // The daemon waits for the end of the call after this, so it is the last thing done.
-        drop(out.send(vec![packet::fin()]).await);
+        let mut fin = Messages::default();
+        fin.put(&packet::fin());
+        drop(out.send(fin.bytes.into()).await);
         Ok(())
     }
 
@@ -151,18 +131,22 @@ impl Transfer {
     /// Hands out as much as may wait to be sent, the list and the files in turn.
     fn start_work(&mut self) {
         while self.work.len() + self.done.len() < AHEAD {
-            let files = !self.opened.is_empty() || !self.asked.is_empty();
-            let files_turn = files && self.listed_last;
+            let files_turn = self.may_read() && self.listed_last;
             self.listed_last = false;
             if !files_turn && let Some(view) = self.list.take() {
                 self.listed_last = true;
-                self.work.spawn_blocking(move || list_some(view));
+                let length = self.list_length;
+                self.list_length = (length * 2).min(LONG_LIST);
+                self.work
+                    .spawn_blocking(move || list_some(view, length).map(Piece::Listed));
                 continue;
             }
-            let open = self.opened.pop();
-            if open.is_none() && self.asked.is_empty() {
+            if !self.may_read() {
                 return;
             }
+            self.reading += 1;
+            self.list_length = LIST;
+            let open = self.opened.pop();
             let wanted: Vec<_> = self.asked.drain(..self.asked.len().min(FILES)).collect();
             let tree = Arc::clone(&self.tree);
             self.work.spawn_blocking(move || {
@@ -171,6 +155,14 @@ impl Transfer {
                     .map_err(|error| unsent(&error))
             });
         }
+    }
+
+    /// Whether there is enough for another piece of work that reads: daemons ask for one file at a
+    /// time, and those that come while others are read are read together.
+    fn may_read(&self) -> bool {
+        let few = self.opened.is_empty() && self.asked.len() < FILES;
+        let none = self.opened.is_empty() && self.asked.is_empty();
+        !none && !(few && self.reading > 0)
     }
 
     fn take(&mut self, request: Option<Result<Packet, Status>>) -> Result<(), Status> {
@@ -185,16 +177,13 @@ impl Transfer {
         Ok(())
     }
 
-    fn finish(
-        &mut self,
-        piece: Result<Result<Piece, Status>, tokio::task::JoinError>,
-    ) -> Result<(), Status> {
+    fn finish(&mut self, piece: Result<Result<Piece, Status>, JoinError>) -> Result<(), Status> {
         match piece.map_err(|lost| failure(Code::Internal, "", &lost))?? {
-            Piece::Listed {
-                packets,
+            Piece::Listed(List {
+                messages,
                 entries,
                 rest,
-            } => {
+            }) => {
                 entries
                     .into_iter()
                     .for_each(|entry| self.sender.list(entry));
@@ -202,9 +191,10 @@ impl Transfer {
                     self.sender.end_list();
                 }
                 self.list = rest;
-                self.done.push_back(packets);
+                self.done.push_back(messages);
             }
             Piece::Read(batch) => {
+                self.reading -= 1;
                 self.sender.sent(batch.ended);
                 self.opened.extend(batch.open);
                 batch
@@ -212,73 +202,11 @@ impl Transfer {
                     .into_iter()
                     .rev()
                     .for_each(|wanted| self.asked.push_front(wanted));
-                self.done.push_back(batch.packets);
+                self.done.push_back(batch.messages);
             }
         }
         Ok(())
     }
-}
-
-/// Lists on, until enough is listed or all of it is.
-fn list_some(mut view: View) -> Result<Piece, Status> {
-    let (mut packets, mut entries) = (Vec::with_capacity(LIST), Vec::with_capacity(LIST));
-    while packets.len() < LIST {
-        let Some(entry) = view.next_entry().map_err(|error| unlisted(&error))? else {
-            packets.push(packet::end_of_list());
-            return Ok(Piece::Listed {
-                packets,
-                entries,
-                rest: None,
-            });
-        };
-        let size = u64::try_from(entry.stat.size).unwrap_or_default();
-        entries.push(entry.stat.is_requestable().then_some(Listed {
-            handle: entry.handle,
-            size,
-        }));
-        packets.push(packet::stat(wire_stat(entry)));
-    }
-    Ok(Piece::Listed {
-        packets,
-        entries,
-        rest: Some(view),
-    })
-}
-
-/// What is sent of an entry. Its owner is root, whoever runs the build: daemons compute cache
-/// keys from owners.
-fn wire_stat(entry: Entry<'_>) -> fsutil::Stat {
-    let stat = entry.stat;
-    fsutil::Stat {
-        path: entry.path.to_vec().into(),
-        mode: stat.mode,
-        uid: 0,
-        gid: 0,
-        size: stat.size,
-        mod_time: stat.mtime_ns,
-        linkname: stat.linkname.into(),
-        devmajor: stat.devmajor,
-        devminor: stat.devminor,
-        xattrs: stat
-            .xattrs
-            .into_iter()
-            .map(|(name, value)| (name, value.into()))
-            .collect(),
-    }
-}
-
-/// The bytes of file contents in packets.
-fn contents(packets: &[Packet]) -> u64 {
-    packets.iter().map(|packet| packet.data.len() as u64).sum()
-}
-
-/// The status of a tree that cannot be listed.
-pub(super) fn unlisted(error: &TreeError) -> Status {
-    let code = match error {
-        TreeError::Exclude(_) | TreeError::Include(_) => Code::InvalidArgument,
-        _ => Code::FailedPrecondition,
-    };
-    failure(code, "", error)
 }
 
 fn unsent(error: &ReadError) -> Status {
