@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, StatusCode};
-use reqwest::{Response, Url};
+use reqwest::{Client, Response, Url};
 use tokio::sync::OnceCell;
 
 use super::answer::refusal;
@@ -30,7 +30,7 @@ pub(super) struct Host {
     pub(super) name: String,
     /// Host and port that requests go to.
     pub(super) endpoint: String,
-    pub(super) connector: Connector,
+    pub(super) connector: Arc<Connector>,
     pub(super) login: Login,
     scheme: OnceCell<&'static str>,
     /// Whether the registry had an occasion to make its challenge.
@@ -60,12 +60,12 @@ impl Host {
         settings: &RegistrySettings,
         credentials: Arc<Credentials>,
     ) -> Result<Self, RegistryError> {
-        let connector = Connector::new(domain, settings).await?;
+        let connector = Arc::new(Connector::new(domain, settings).await?);
         let plain = connector.security != Security::Verified;
         Ok(Self {
             name: domain.to_owned(),
             endpoint: endpoint(domain).to_owned(),
-            login: Login::new(domain, connector.http.clone(), plain, credentials),
+            login: Login::new(domain, Arc::clone(&connector), plain, credentials),
             connector,
             scheme: OnceCell::new(),
             greeted: OnceCell::new(),
@@ -97,16 +97,10 @@ impl Host {
     }
 
     async fn probe(&self, scheme: &str) -> Result<(), RegistryError> {
-        let url = format!("{scheme}://{}/v2/", self.endpoint);
-        let answer = self
-            .connector
-            .http
-            .get(url)
-            .timeout(CONNECT_LIMIT)
-            .send()
-            .await;
-        let failed = |error| RegistryError::of_transport(&self.name, "connect", error);
-        answer.map(drop).map_err(failed)
+        let operation = "connect";
+        let url = self.address(operation, &format!("{scheme}://{}/v2/", self.endpoint), "")?;
+        let get = |http: &Client| http.get(url.clone()).timeout(CONNECT_LIMIT);
+        self.connector.send(operation, &url, get).await.map(drop)
     }
 
     /// Makes one request; the answer has a status of success.
@@ -167,14 +161,17 @@ impl Host {
     /// another host, which must not see our credentials.
     async fn url(&self, call: &Call<'_>) -> Result<(Url, bool), RegistryError> {
         let base = format!("{}://{}/", self.scheme().await?, self.endpoint);
-        let url = Url::parse(&base).and_then(|base| Ok((base.join(&call.path)?, base)));
-        let (url, base) = url.map_err(|error| {
-            let message = "the address is not one";
-            RegistryError::new(&self.name, call.operation, Problem::Settings, message)
-                .because(error)
-        })?;
-        let own = url.origin() == base.origin();
+        let url = self.address(call.operation, &base, &call.path)?;
+        let own = url.origin() == self.address(call.operation, &base, "")?.origin();
         Ok((url, own))
+    }
+
+    fn address(&self, operation: &str, base: &str, path: &str) -> Result<Url, RegistryError> {
+        let url = Url::parse(base).and_then(|base| base.join(path));
+        url.map_err(|error| {
+            let message = "the address is not one";
+            RegistryError::new(&self.name, operation, Problem::Settings, message).because(error)
+        })
     }
 
     async fn attempt(
@@ -183,23 +180,22 @@ impl Host {
         url: Url,
         shown: Option<Shown>,
     ) -> Result<Response, RegistryError> {
-        let mut request = self
-            .connector
-            .http
-            .request(call.method.clone(), url)
-            .timeout(REQUEST_LIMIT)
-            .header(ACCEPT, media_type::ACCEPT.join(", "));
-        if let Some(shown) = shown {
-            request = request.header(AUTHORIZATION, shown.header(&self.name)?);
-        }
-        if let Some((media_type, bytes)) = &call.content {
-            request = request
-                .header(CONTENT_TYPE, *media_type)
-                .body(bytes.clone());
-        }
-        request
-            .send()
-            .await
-            .map_err(|error| RegistryError::of_transport(&self.name, call.operation, error))
+        let shown = shown.map(|shown| shown.header(&self.name)).transpose()?;
+        let make = |http: &Client| {
+            let mut request = http
+                .request(call.method.clone(), url.clone())
+                .timeout(REQUEST_LIMIT)
+                .header(ACCEPT, media_type::ACCEPT.join(", "));
+            if let Some(shown) = &shown {
+                request = request.header(AUTHORIZATION, shown.clone());
+            }
+            if let Some((media_type, bytes)) = &call.content {
+                request = request
+                    .header(CONTENT_TYPE, *media_type)
+                    .body(bytes.clone());
+            }
+            request
+        };
+        self.connector.send(call.operation, &url, make).await
     }
 }

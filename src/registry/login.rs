@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
-use reqwest::Client;
 
 use super::challenge::Challenge;
+use super::connector::Connector;
 use super::error::{Problem, RegistryError};
 use super::token::{Token, TokenRequest, exchange};
 use crate::credentials::{Credential, Credentials};
@@ -27,7 +27,7 @@ const OPERATION: &str = "show credentials";
 /// How we make ourselves known to one registry.
 pub(super) struct Login {
     host: String,
-    http: Client,
+    connector: Arc<Connector>,
     /// Whether a password may go over plain HTTP.
     plain: bool,
     credentials: Arc<Credentials>,
@@ -46,13 +46,13 @@ pub(super) enum Shown {
 impl Login {
     pub(super) fn new(
         host: &str,
-        http: Client,
+        connector: Arc<Connector>,
         plain: bool,
         credentials: Arc<Credentials>,
     ) -> Self {
         Self {
             host: host.to_owned(),
-            http,
+            connector,
             plain,
             credentials,
             known: AtomicBool::new(false),
@@ -65,7 +65,7 @@ impl Login {
     /// `scopes`.
     pub(super) fn learn(&self, challenge: Challenge, scopes: &[String]) {
         *lock(&self.challenge) = Some(challenge);
-        lock(&self.tokens).remove(scopes);
+        lock(&self.tokens).retain(|have, _| !covers(have, scopes));
     }
 
     /// Adds to a refusal whether it was credentials that were refused, or none.
@@ -96,22 +96,28 @@ impl Login {
     /// Gets a token as a daemon wants it.
     pub(super) async fn fetch_token(&self, request: &TokenRequest) -> Result<Token, RegistryError> {
         let credential = self.credential().await?;
-        exchange(&self.http, request, &credential, self.plain)
+        // Wherever the registry is, its token service may be behind TLS, or lead there.
+        let http = self.connector.whole().await?;
+        exchange(http, request, &credential, self.plain)
             .await
             .map_err(|error| self.explain(error))
     }
 
-    /// A token for `scopes`: one that we have, unless it is about to end.
+    /// A token for `scopes`: one that we have and that allows as much, unless it is about to end.
+    /// So the token of the check before a build serves whoever looks for what was pushed.
     async fn token(
         &self,
         realm: String,
         service: String,
         scopes: &[String],
     ) -> Result<Token, RegistryError> {
-        let have = lock(&self.tokens).get(scopes).cloned();
-        if let Some((token, until)) = have
-            && Instant::now() < until
-        {
+        let now = Instant::now();
+        let have = lock(&self.tokens)
+            .iter()
+            .find_map(|(have, (token, until))| {
+                (covers(have, scopes) && now < *until).then(|| token.clone())
+            });
+        if let Some(token) = have {
             return Ok(token);
         }
         let request = TokenRequest {
@@ -156,6 +162,56 @@ impl Shown {
     }
 }
 
+/// Whether a token for the scopes `have` allows all of `wanted`.
+fn covers(have: &[String], wanted: &[String]) -> bool {
+    let allows = |have: &String, wanted: &String| {
+        let (have, wanted) = (have.rsplit_once(':'), wanted.rsplit_once(':'));
+        let (Some((whole, may)), Some((part, wish))) = (have, wanted) else {
+            return false;
+        };
+        whole == part
+            && wish
+                .split(',')
+                .all(|wish| may.split(',').any(|may| may == wish))
+    };
+    wanted.iter().all(|wanted| {
+        have.iter()
+            .any(|have| have == wanted || allows(have, wanted))
+    })
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_serves_for_less_than_it_allows() {
+        let check = |have: &[&str], wanted: &[&str], expect| {
+            let owned = |all: &[&str]| -> Vec<String> { all.iter().map(|s| (*s).into()).collect() };
+            let got = covers(&owned(have), &owned(wanted));
+            assert_eq!(got, expect, "{have:?} for {wanted:?}");
+        };
+        let (pull, push) = ("repository:a/b:pull", "repository:a/b:pull,push");
+        check(&[push], &[pull], true);
+        check(&[push], &[push], true);
+        check(&[push], &["repository:a/b:push,pull"], true);
+        check(&[pull], &[push], false);
+        check(&[push], &["repository:a/c:pull"], false);
+        check(&[push], &[push, "repository:a/c:pull"], false);
+        check(
+            &[push, "repository:a/c:pull"],
+            &["repository:a/c:pull", pull],
+            true,
+        );
+        check(
+            &["repository:h:5000/a:pull"],
+            &["repository:h:5000/a:pull"],
+            true,
+        );
+        check(&[], &[pull], false);
+    }
 }

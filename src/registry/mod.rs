@@ -15,6 +15,7 @@ mod answer;
 mod blob_client;
 mod blobs;
 mod challenge;
+mod check;
 mod config;
 mod connector;
 mod copy;

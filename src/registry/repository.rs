@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 
 use super::answer::body;
@@ -84,23 +84,6 @@ impl Repository {
     /// Whether both are in one registry, so that blobs need not be moved.
     pub fn same_registry(&self, other: &Self) -> bool {
         self.host.name == other.host.name
-    }
-
-    /// Checks that the registry is there and lets us push, by beginning an upload and
-    /// abandoning it. Says soon when the registry is down.
-    pub async fn check_push(&self) -> Result<(), RegistryError> {
-        let operation = format!("push to {}", self.name);
-        let mut call = self.call(&operation, Method::POST, "blobs/uploads/");
-        call.scopes = self.push_scopes();
-        let begin = || self.host.send(&call);
-        let answer = retry(Backoff::CHECK, begin, RegistryError::verdict).await?;
-        if let Some(Ok(location)) = answer.headers().get(LOCATION).map(|value| value.to_str()) {
-            call.method = Method::DELETE;
-            location.clone_into(&mut call.path);
-            // Registries forget abandoned uploads by themselves; this is courtesy.
-            let _ = self.host.send(&call).await;
-        }
-        Ok(())
     }
 
     /// Finds a manifest without reading it; `None` when it isn't there.
@@ -243,7 +226,8 @@ impl Repository {
 }
 
 impl At<'_> {
-    fn name(&self) -> String {
+    /// The tag, or the digest.
+    pub fn name(&self) -> String {
         match self {
             Self::Tag(tag) => (*tag).to_owned(),
             Self::Digest(digest) => digest.to_string(),

@@ -216,7 +216,22 @@ async fn the_check_before_a_build_leaves_nothing_behind() {
     let (registry, repository) = open().await;
     repository.check_push().await.unwrap();
     assert_eq!(registry.count("POST /v2/team/app/blobs/uploads/"), 1);
+    // Nobody waits for this one.
+    let limit = Instant::now() + Duration::from_secs(10);
+    while registry.count("DELETE /v2/team/app/blobs/uploads/") == 0 && Instant::now() < limit {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     assert_eq!(registry.count("DELETE /v2/team/app/blobs/uploads/"), 1);
+}
+
+#[tokio::test]
+async fn the_check_does_not_wait_for_what_it_leaves_behind() {
+    let (registry, repository) = open().await;
+    let hang = Act::Wait(Duration::from_secs(60));
+    registry.fault(&Method::DELETE, "/blobs/uploads/", 1, hang);
+    let started = Instant::now();
+    repository.check_push().await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

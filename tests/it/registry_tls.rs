@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 
+use http::Method;
 use mbuild::config::RegistryDef;
 use mbuild::registry::{At, Problem, RegistryError, RegistrySettings};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 
-use crate::support::fake_registry::{FakeRegistry, Setup};
+use crate::support::fake_registry::{Act, FakeRegistry, Setup};
 use crate::support::images::{image_ref, index, provider, with_settings};
 
 /// A registry with TLS, and the PEM of its authority.
@@ -54,6 +55,36 @@ async fn with_tls_for(mutual: bool) -> (FakeRegistry, CertifiedIssuer<'static, K
         ..Setup::default()
     };
     (FakeRegistry::start(setup).await, authority)
+}
+
+#[tokio::test]
+async fn a_registry_of_plain_http_may_lead_to_one_with_tls() {
+    let (tls, pem) = with_tls().await;
+    let (plain, home) = (FakeRegistry::open().await, tempfile::tempdir().unwrap());
+    let ca = home.path().join("ca.pem");
+    fs::write(&ca, pem).unwrap();
+    let index = index();
+    tls.put_manifest("team/app", &index.media_type, &index.bytes);
+    let there = format!(
+        "https://{}/v2/team/app/manifests/{}",
+        tls.local_name(),
+        index.digest
+    );
+    let lead = Act::Answer(307, Some(("location", there)), "");
+    plain.fault(&Method::GET, "/manifests/", usize::MAX, lead);
+    let host = RegistryDef {
+        http: true,
+        ca: Some(ca),
+        ..RegistryDef::default()
+    };
+    let registries = with_settings(RegistrySettings {
+        hosts: BTreeMap::from([(plain.host(), host)]),
+        certs_dirs: vec![],
+    });
+    let name = image_ref(&plain.host(), "team/app");
+    let repository = registries.repository(&name).await.unwrap();
+    let found = repository.get_manifest(At::Digest(index.digest)).await;
+    assert_eq!(found.unwrap().unwrap(), index);
 }
 
 async fn check_with(name: &str, host: RegistryDef) -> Result<(), RegistryError> {
