@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use http::Method;
 use mbuild::event::ClientStep;
@@ -162,6 +163,100 @@ async fn a_part_that_one_repository_lost_is_brought_back() {
             .manifest("copy", &image.descriptor().digest.to_string())
             .is_some()
     );
+}
+
+/// What a publication asks about manifests, without the digests.
+fn requests(registry: &FakeRegistry) -> Vec<String> {
+    let lines = registry.seen().into_iter().map(|seen| seen.line);
+    let mut lines: Vec<String> = lines
+        .filter(|line| line.contains("/manifests/"))
+        .map(|line| line.split("sha256:").next().unwrap().to_owned())
+        .collect();
+    lines.sort();
+    lines
+}
+
+#[tokio::test]
+async fn what_was_published_before_is_looked_up_once_and_not_written() {
+    let registry = FakeRegistry::open().await;
+    let units = two(&registry);
+    let tags = ["app:1", "app:latest"].map(|name| image_ref(&registry.host(), name));
+    let first = run(&tags, &units).await.unwrap();
+    let before = requests(&registry);
+    let expect = [
+        // Each image is read, which proves that it is there; each tag is looked up.
+        "GET /v2/app/manifests/",
+        "GET /v2/app/manifests/",
+        "HEAD /v2/app/manifests/",
+        "HEAD /v2/app/manifests/1",
+        "HEAD /v2/app/manifests/1",
+        "HEAD /v2/app/manifests/latest",
+        "HEAD /v2/app/manifests/latest",
+        // The index by digest and each tag are written and looked up again.
+        "PUT /v2/app/manifests/",
+        "PUT /v2/app/manifests/1",
+        "PUT /v2/app/manifests/latest",
+    ];
+    assert_eq!(before, expect);
+
+    registry.forget_seen();
+    let second = run(&tags, &units).await.unwrap();
+    assert_eq!(second.root, first.root);
+    assert_eq!(second.moved, tags);
+    let expect = [
+        "GET /v2/app/manifests/",
+        "GET /v2/app/manifests/",
+        "HEAD /v2/app/manifests/1",
+        "HEAD /v2/app/manifests/latest",
+    ];
+    assert_eq!(requests(&registry), expect);
+}
+
+#[tokio::test]
+async fn a_tag_that_points_elsewhere_is_moved_and_the_index_not_written_twice() {
+    let registry = FakeRegistry::open().await;
+    let units = two(&registry);
+    let tags = ["app:1", "app:2"].map(|name| image_ref(&registry.host(), name));
+    let first = run(&tags, &units).await.unwrap();
+    registry.put_tag("app", "2", units[0].root.digest);
+    registry.forget_seen();
+    let second = run(&tags, &units).await.unwrap();
+    assert_eq!(second.moved, tags);
+    assert_eq!(
+        registry.tag("app", "2"),
+        Some(first.root.digest.to_string())
+    );
+    assert_eq!(registry.count("PUT"), 1, "tag 2");
+}
+
+#[tokio::test]
+async fn tags_of_one_repository_are_written_in_order() {
+    let registry = FakeRegistry::open().await;
+    let units = two(&registry);
+    let host = registry.host();
+    let names = ["app:3", "app:1", "app:2", "app:latest"];
+    let tags = names.map(|name| image_ref(&host, name));
+    let slow = Act::Wait(Duration::from_millis(50));
+    registry.fault(&Method::PUT, "/manifests/3", 1, slow);
+    run(&tags, &units).await.unwrap();
+    let lines = registry.seen().into_iter().map(|seen| seen.line);
+    let written: Vec<String> = lines
+        .filter(|line| line.starts_with("PUT") && !line.contains("sha256:"))
+        .map(|line| line.replace("PUT /v2/app/manifests/", "app:"))
+        .collect();
+    assert_eq!(written, names);
+}
+
+#[tokio::test]
+async fn a_tag_that_cannot_be_looked_up_is_moved() {
+    let registry = FakeRegistry::open().await;
+    let units = two(&registry);
+    let refusal = Act::Answer(403, None, "");
+    registry.fault(&Method::HEAD, "/manifests/1", 1, refusal);
+    let tags = [image_ref(&registry.host(), "app:1")];
+    let published = run(&tags, &units).await.unwrap();
+    assert_eq!(published.moved, tags);
+    assert!(registry.tag("app", "1").is_some());
 }
 
 #[tokio::test]

@@ -5,14 +5,22 @@
 //! every repository; a tag that cannot be written does not keep the others from moving, and
 //! nothing is rolled back (a rollback could fail just as well, and would surprise who has
 //! pulled already).
+//!
+//! What costs a wait is a round trip, so nothing is asked twice, and all that does not depend on
+//! each other is asked at once. An image that was built before stands under its tags already:
+//! then looking is all, as with containerd's pushes.
 
 mod error;
+mod found;
 mod naming;
 mod pushed;
 mod root;
 mod targets;
 
 use std::collections::BTreeMap;
+
+use futures_util::future::{FutureExt, join_all, try_join};
+use tokio::sync::Mutex;
 
 use crate::event::ClientStep;
 use crate::oci::{Descriptor, Index, media_type};
@@ -22,6 +30,7 @@ use crate::unit::DescriptorAnnotation;
 
 pub use error::{PublishError, PushedError};
 pub use pushed::Pushed;
+use targets::Standing;
 pub use targets::check_push;
 
 /// Where steps are reported: each one when it begins and when it ends.
@@ -72,11 +81,12 @@ pub async fn publish(
     report: Report<'_>,
 ) -> Result<Published, PublishError> {
     let targets = targets::resolve(registries, publication).await?;
-    let found = step(report, "checking the pushed images", async {
-        root::locate(&targets, units).await
+    let (found, standing) = step(report, "checking the pushed images", async {
+        let standing = targets::standing(&targets, publication.tags, None).map(Ok);
+        try_join(found::locate(&targets, units), standing).await
     })
     .await?;
-    let named = match found.iter().any(root::Found::is_attested) {
+    let named = match found.iter().any(found::Found::is_attested) {
         false => naming::Named {
             found,
             warnings: Vec::new(),
@@ -89,7 +99,7 @@ pub async fn publish(
         }
     };
     let root = root::decide(publication, named.found)?;
-    let published = place(&targets, publication.tags, root, report).await?;
+    let published = place(&targets, publication.tags, &standing, root, report).await?;
     Ok(Published {
         warnings: named.warnings,
         ..published
@@ -110,20 +120,30 @@ pub async fn publish_root(
     report: Report<'_>,
 ) -> Result<Published, PublishError> {
     let targets = targets::resolve(registries, publication).await?;
-    let root = Root { manifest, entries };
-    place(&targets, publication.tags, root, report).await
+    let standing = targets::standing(&targets, publication.tags, Some(manifest.digest)).await;
+    let root = Root {
+        manifest,
+        entries,
+        is_placed: false,
+    };
+    place(&targets, publication.tags, &standing, root, report).await
 }
 
-/// Writes the root by digest everywhere, then moves the tags.
+/// Writes the root by digest everywhere, then moves the tags: those of one repository one after
+/// the other.
 async fn place(
     targets: &[(String, Repository)],
     tags: &[ImageRef],
+    standing: &Standing,
     root: Root,
     report: Report<'_>,
 ) -> Result<Published, PublishError> {
     let name = format!("pushing {}", what(&root.manifest));
     step(report, &name, async {
-        targets::push_root(targets, &root.manifest).await
+        match root.is_placed {
+            true => Ok(()),
+            false => targets::push_root(targets, &root.manifest, standing).await,
+        }
     })
     .await?;
     let mut published = Published {
@@ -134,17 +154,21 @@ async fn place(
         moved: Vec::new(),
         unmoved: Vec::new(),
     };
-    for tag in tags {
+    let turns: Vec<Mutex<()>> = targets.iter().map(|_| Mutex::default()).collect();
+    let moves = tags.iter().map(|tag| async {
+        let name = tag.repository();
+        let position = targets.iter().position(|(other, _)| *other == name)?;
+        // Turns come in the order in which they are asked for, which is that of the tags.
+        let turn = turns.get(position)?.lock().await;
+        let target = &targets.get(position)?.1;
         let name = format!("tagging {}", tag.familiar());
-        match step(
-            report,
-            &name,
-            targets::move_tag(targets, tag, &root.manifest),
-        )
-        .await
-        {
-            Ok(()) => published.moved.push(tag.clone()),
-            Err(error) => published.unmoved.push((tag.clone(), error)),
+        let moving = targets::move_tag((target, tag), &root.manifest, standing, turn);
+        Some((tag.clone(), step(report, &name, moving).await))
+    });
+    for (tag, moved) in join_all(moves).await.into_iter().flatten() {
+        match moved {
+            Ok(()) => published.moved.push(tag),
+            Err(error) => published.unmoved.push((tag, error)),
         }
     }
     Ok(published)
@@ -154,6 +178,8 @@ async fn place(
 struct Root {
     manifest: Manifest,
     entries: Vec<Descriptor>,
+    /// Whether it is known to be in every repository.
+    is_placed: bool,
 }
 
 impl Root {
@@ -162,6 +188,7 @@ impl Root {
         Self {
             manifest,
             entries: index.manifests,
+            is_placed: false,
         }
     }
 }

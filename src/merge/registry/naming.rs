@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use futures_util::stream;
 
-use super::root::Found;
+use super::found::Found;
 use super::{Publication, PublishError};
 use crate::digest::Digest;
 use crate::oci::attestation::{self, Names, Renamed, Replaced};

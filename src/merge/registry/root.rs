@@ -1,136 +1,9 @@
-//! Finds what the units pushed, brings it into every repository, and decides what will
-//! stand under the tags.
-
-use futures_util::future::try_join_all;
+//! Decides what will stand under the tags: [`decide`]. Pure.
 
 use super::super::annotate::annotate;
-use super::{Publication, PublishError, Pushed, Root};
-use crate::oci::{
-    Child, Descriptor, Index, Root as Top, config_platform, manifest_parts, media_type, merge_index,
-};
-use crate::registry::{At, Manifest, Repository};
-
-/// The largest image configuration that is read, in bytes.
-const CONFIG_LIMIT: usize = 4 << 20;
-
-/// A unit's result as it is in the registry.
-pub(super) struct Found {
-    pub(super) child: Child,
-    /// As the unit pushed it.
-    manifest: Manifest,
-    /// Whether the child is something else by now.
-    pub(super) changed: bool,
-}
-
-impl Found {
-    /// Whether it is an index with attestations.
-    pub(super) fn is_attested(&self) -> bool {
-        match &self.child.root {
-            Top::Index(index) => index
-                .manifests
-                .iter()
-                .any(|entry| entry.attests().is_some()),
-            Top::Manifest(_) => false,
-        }
-    }
-}
-
-/// Looks up what every unit pushed in every repository; copies it to where it is missing.
-pub(super) async fn locate(
-    targets: &[(String, Repository)],
-    units: &[Pushed],
-) -> Result<Vec<Found>, PublishError> {
-    try_join_all(units.iter().map(|unit| locate_one(targets, unit))).await
-}
-
-async fn locate_one(
-    targets: &[(String, Repository)],
-    unit: &Pushed,
-) -> Result<Found, PublishError> {
-    let at = At::Digest(unit.root.digest);
-    let look = |(_, target): &(String, Repository)| {
-        let target = target.clone();
-        async move { Ok::<_, PublishError>(target.head_manifest(at).await?.map(|_| target)) }
-    };
-    let holders = try_join_all(targets.iter().map(look)).await?;
-    let missing = || PublishError::Missing {
-        digest: unit.root.digest,
-        from: unit.from.clone(),
-    };
-    let source = holders.into_iter().flatten().next().ok_or_else(missing)?;
-    let manifest = source.get_manifest(at).await?.ok_or_else(missing)?;
-    let child = read_child(&source, unit, &manifest).await?;
-    // The parts are looked up too: a registry may have lost what its index refers to.
-    let mut digests = match &child.root {
-        Top::Index(index) => index.manifests.iter().map(|entry| entry.digest).collect(),
-        Top::Manifest(_) => Vec::new(),
-    };
-    digests.push(unit.root.digest);
-    let bring = |(_, target): &(String, Repository)| {
-        let (target, source, digests) = (target.clone(), source.clone(), digests.clone());
-        async move {
-            for digest in digests {
-                target.copy_image(&source, digest).await?;
-            }
-            Ok::<_, PublishError>(())
-        }
-    };
-    try_join_all(targets.iter().map(bring)).await?;
-    Ok(Found {
-        child,
-        manifest,
-        changed: false,
-    })
-}
-
-async fn read_child(
-    source: &Repository,
-    unit: &Pushed,
-    manifest: &Manifest,
-) -> Result<Child, PublishError> {
-    let from = unit.from.clone();
-    if media_type::is_index(&manifest.media_type) {
-        let index = Index::parse(&manifest.bytes).map_err(|error| PublishError::Index {
-            from: from.clone(),
-            source: error,
-        })?;
-        return Ok(Child {
-            from,
-            root: Top::Index(index),
-        });
-    }
-    let mut descriptor = Descriptor {
-        annotations: unit.root.annotations.clone(),
-        platform: unit.root.platform.clone(),
-        ..manifest.descriptor()
-    };
-    if descriptor.known_platform().is_none() {
-        let platform = match &unit.platform {
-            Some(platform) => platform.clone(),
-            None => read_platform(source, unit, manifest).await?,
-        };
-        descriptor = descriptor.with_platform(platform);
-    }
-    Ok(Child {
-        from,
-        root: Top::Manifest(descriptor),
-    })
-}
-
-async fn read_platform(
-    source: &Repository,
-    unit: &Pushed,
-    manifest: &Manifest,
-) -> Result<crate::platform::Platform, PublishError> {
-    let unknown = || PublishError::Configuration {
-        digest: manifest.digest,
-        from: unit.from.clone(),
-    };
-    let parts = manifest_parts(&manifest.bytes).ok_or_else(unknown)?;
-    let config = parts.first().ok_or_else(unknown)?;
-    let bytes = source.get_blob(config, CONFIG_LIMIT).await?;
-    config_platform(&bytes).map_err(|_| unknown())
-}
+use super::found::Found;
+use super::{Publication, PublishError, Root};
+use crate::oci::{Root as Top, merge_index};
 
 /// Decides what stands under the tags.
 ///
@@ -167,6 +40,7 @@ pub(super) fn decide(
             return Ok(Root {
                 manifest: manifest.clone(),
                 entries,
+                is_placed: true,
             });
         }
     }
@@ -182,7 +56,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::oci::{Child, Index, media_type};
     use crate::platform::Platform;
+    use crate::registry::Manifest;
     use crate::unit::DescriptorAnnotation;
 
     fn found(arch: &str) -> Found {

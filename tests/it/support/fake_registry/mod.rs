@@ -199,6 +199,11 @@ impl FakeRegistry {
             .count()
     }
 
+    /// Forgets the requests so far.
+    pub(crate) fn forget_seen(&self) {
+        self.state().seen.clear();
+    }
+
     pub(crate) fn put_blob(&self, repo: &str, bytes: &[u8]) -> Digest {
         let digest = Digest::of(bytes);
         let mut state = self.state();
