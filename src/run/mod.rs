@@ -21,10 +21,13 @@ mod tokens;
 mod unit;
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use futures_util::future::try_join_all;
+use tokio::sync::SetOnce;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +39,7 @@ use crate::engine::Engine;
 use crate::event::Event;
 use crate::merge::registry::check_push;
 use crate::plan::BuildPlan;
-use crate::registry::Registries;
+use crate::registry::{Registries, RegistryError};
 use crate::request::BuildRequest;
 use crate::unit::MergeStep;
 
@@ -96,10 +99,6 @@ pub async fn run(
     around: &Surroundings,
 ) -> Result<BuildOutcome, PrepareError> {
     let inputs = inputs::Inputs::load(request).await?;
-    tokio::select! {
-        checked = check_registries(plan, around) => checked?,
-        () = around.interrupt.cancelled() => return Err(PrepareError::Interrupted),
-    }
     let stages = stages(plan, around).await?;
     let found = find_caches(plan, around).await?;
     let job = schedule::Job {
@@ -111,8 +110,13 @@ pub async fn run(
         found: &found,
         id: BuildId::random().map_err(PrepareError::Random)?,
         solves: AtomicUsize::new(0),
+        pushable: SetOnce::new(),
     };
-    let units = schedule::run_units(&job).await;
+    // Daemons are dialled meanwhile; they are sent nothing to solve before all registries said yes.
+    let units = tokio::select! {
+        units = schedule::run_units(&job) => units,
+        refusal = refusal(&job) => return Err(PrepareError::Registry(refusal)),
+    };
     let mut outcome = BuildOutcome::of_units(units, around.interrupt.is_cancelled());
     if outcome.is_built() {
         outcome.delivered = deliver::deliver(plan, &outcome.units, stages, around).await;
@@ -120,16 +124,22 @@ pub async fn run(
     Ok(outcome)
 }
 
-/// Asks every registry that will be pushed to whether it is there and lets us.
-async fn check_registries(plan: &BuildPlan, around: &Surroundings) -> Result<(), PrepareError> {
-    for step in &plan.merge {
-        if let MergeStep::Publish { repositories, .. } = step {
-            check_push(&around.registries, repositories)
-                .await
-                .map_err(PrepareError::Registry)?;
+/// Asks every registry that will be pushed to whether it is there and lets us, and lets the
+/// build begin; completes only when one does not.
+async fn refusal(job: &schedule::Job<'_>) -> RegistryError {
+    let pushed = job.plan.merge.iter().filter_map(|step| match step {
+        MergeStep::Publish { repositories, .. } => Some(repositories),
+        _ => None,
+    });
+    let checks = pushed.map(|names| check_push(&job.around.registries, names));
+    match try_join_all(checks).await {
+        Ok(_) => {
+            // Nobody else sets it.
+            drop(job.pushable.set(()));
+            pending().await
         }
+        Err(refusal) => refusal,
     }
-    Ok(())
 }
 
 /// Looks which local caches there are to read; those that are missing are warnings.

@@ -40,8 +40,14 @@ pub(super) async fn run_node(
     let (mut reports, mut left) = (Vec::new(), units);
     let mut lost: Vec<Instance> = Vec::new();
     while !left.is_empty() {
+        let connecting = async {
+            let connected = Daemon::connect(node, &left, &lost, job).await;
+            // What a registry refuses is told before what a daemon does, and nothing is built.
+            job.pushable.wait().await;
+            connected
+        };
         let connected = tokio::select! {
-            connected = Daemon::connect(node, &left, &lost, job) => connected,
+            connected = connecting => connected,
             () = cancel.cancelled() => Err(UnitError::Cancelled),
         };
         let daemon = match connected {

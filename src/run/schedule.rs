@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
 use crate::buildkit::history::BuildId;
@@ -34,6 +35,8 @@ pub(super) struct Job<'a> {
     pub(super) id: BuildId,
     /// How many Solves there were so far.
     pub(super) solves: AtomicUsize,
+    /// Set when every registry that will be pushed to lets us: no Solve is sent before.
+    pub(super) pushable: SetOnce<()>,
 }
 
 impl Job<'_> {

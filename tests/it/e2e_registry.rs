@@ -1,11 +1,13 @@
 //! Registries that fail: passing faults are ridden out, lasting ones stop the build before it
 //! starts or say which names moved.
 
+use std::path::Path;
 use std::time::Duration;
 
 use http::Method;
 use tokio::runtime::Runtime;
 
+use crate::support::fake_buildkitd::{FakeBuildkitd, Script};
 use crate::support::fake_registry::{Act, Auth, FakeRegistry, Setup};
 use crate::support::sandbox::Sandbox;
 use crate::support::target::{Target, cases, fresh, plain_http};
@@ -19,6 +21,8 @@ cases!(at_host:
     a_push_that_is_refused_is_no_failed_build,
     a_registry_that_is_down_stops_the_build_before_it_starts,
     a_registry_that_refuses_stops_the_build_before_it_starts,
+    daemons_are_asked_for_nothing_before_the_registry_has_answered,
+    of_a_dead_daemon_and_a_registry_that_refuses_the_registry_is_told,
     an_unknown_registry_is_spoken_to_over_tls,
     of_two_tags_the_one_that_fails_is_told_from_the_one_that_moved,
     a_registry_that_fails_while_images_are_checked_moves_no_tag,
@@ -126,6 +130,53 @@ fn a_registry_that_refuses_stops_the_build_before_it_starts(target: &Target) {
         .exits(4)
         .says(&["nothing was built", &host])
         .says_not(&["#1 "]);
+}
+
+/// A registry that says no late, and a sandbox whose only node is at this socket.
+fn late_refusal(target: &Target, socket: &Path) -> (Faulty, Sandbox) {
+    let faulty = Faulty::new(target, Auth::Basic);
+    let late = Act::Wait(Duration::from_millis(700));
+    faulty
+        .registry
+        .fault(&Method::POST, "/blobs/uploads/", 1, late);
+    let node = format!(
+        "builder = \"one\"\n[[builders.one.nodes]]\nname = \"n\"\nendpoint = \"unix://{}\"\n\
+         platforms = [\"linux/amd64\"]\n",
+        socket.display()
+    );
+    let config = node + &plain_http(&faulty.registry.host());
+    let sandbox = Sandbox::with_config(target, &config);
+    sandbox.dockerfile("FROM BASE\n");
+    (faulty, sandbox)
+}
+
+fn daemons_are_asked_for_nothing_before_the_registry_has_answered(target: &Target) {
+    let runtime = Runtime::new().unwrap();
+    let daemon = {
+        let _inside = runtime.enter();
+        FakeBuildkitd::start(Script::default())
+    };
+    let (faulty, sandbox) = late_refusal(target, &daemon.path);
+    sandbox
+        .run(&format!(
+            "--platform linux/amd64 -t {}:1 --push ctx",
+            faulty.name()
+        ))
+        .exits(4)
+        .says(&["nothing was built", &faulty.registry.host()]);
+    assert!(daemon.seen.solves.lock().unwrap().is_empty());
+}
+
+fn of_a_dead_daemon_and_a_registry_that_refuses_the_registry_is_told(target: &Target) {
+    let (faulty, sandbox) = late_refusal(target, Path::new("/nonexistent/buildkitd.sock"));
+    sandbox
+        .run(&format!(
+            "--platform linux/amd64 -t {}:1 --push ctx",
+            faulty.name()
+        ))
+        .exits(4)
+        .says(&["nothing was built", &faulty.registry.host()])
+        .says_not(&["nonexistent"]);
 }
 
 fn an_unknown_registry_is_spoken_to_over_tls(target: &Target) {
