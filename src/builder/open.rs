@@ -29,7 +29,7 @@ pub struct Answer {
     pub instance: Instance,
     /// The connection to it; its `info` is what the daemon said of itself.
     pub connection: Connection,
-    /// How many builds it runs; `None` where it was not asked or does not say.
+    /// How many builds it runs; `None` where it does not say.
     pub running: Option<usize>,
 }
 

@@ -10,7 +10,6 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Node;
 use super::open::{Answer, OpenError, Wanted};
-use crate::buildkit::history;
 use crate::buildkit::info::DaemonInfo;
 use crate::causes::causes;
 use crate::node::{ImageStore, NodeInfo, Reported};
@@ -46,16 +45,7 @@ async fn probe_node(node: &Node, key: &str, deadline: Instant) -> Probed {
         tell: Box::new(|_| ()),
     };
     let outcome = match timeout_at(deadline, node.open(&wanted)).await {
-        Ok(Ok(mut answer)) => {
-            // What is still missing only helps to choose among nodes: the rest of the time
-            // is enough for it, and no answer is no failure.
-            if answer.running.is_none() {
-                let running = history::running_builds(&answer.connection);
-                answer.running = timeout_at(deadline, running).await.ok().flatten();
-            }
-            Ok(answer)
-        }
-        Ok(Err(error)) => Err(error),
+        Ok(outcome) => outcome,
         Err(_) => Err(OpenError::Late(PROBE_LIMIT)),
     };
     Probed {

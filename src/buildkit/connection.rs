@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hyper_util::rt::TokioIo;
 use mbuild_proto::content::content_client::ContentClient;
 use mbuild_proto::control::control_client::ControlClient;
@@ -21,6 +22,7 @@ use super::caps::Capabilities;
 use super::connect_error::{ConnectError, OpenSessionError};
 use super::dial::{Dial, Terms};
 use super::gathered::Gathered;
+use super::history;
 use super::info::DaemonInfo;
 use super::io::{ByteStream, Line};
 use super::once::once;
@@ -56,6 +58,7 @@ struct Inner {
     channel: Channel,
     line: Line,
     info: DaemonInfo,
+    running: Option<usize>,
     capabilities: OnceCell<Capabilities>,
 }
 
@@ -76,7 +79,7 @@ impl Connection {
         } = dialer.terms();
         let line = Line::default();
         let answer = greet(stream, &origin, line.clone());
-        let (channel, mut info) = match tokio::time::timeout(limit, answer).await {
+        let (channel, mut info, running) = match tokio::time::timeout(limit, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(status)) => return Err(ConnectError::from_answer(endpoint, &status, &line)),
             Err(_) => return Err(ConnectError::from_silence(endpoint, limit, &line)),
@@ -88,6 +91,7 @@ impl Connection {
             channel,
             line,
             info,
+            running,
             capabilities: OnceCell::new(),
         };
         Ok(Self {
@@ -98,6 +102,13 @@ impl Connection {
     /// What the daemon said of itself when the connection was opened.
     pub fn info(&self) -> &DaemonInfo {
         &self.inner.info
+    }
+
+    /// How many builds it ran when the connection was opened; `None` where it does not say.
+    ///
+    /// It is asked along with everything else: who wants to know waits for no answer more.
+    pub fn running(&self) -> Option<usize> {
+        self.inner.running
     }
 
     /// The endpoint as the user knows it.
@@ -188,12 +199,12 @@ fn control(channel: Channel) -> ControlClient<Channel> {
         .max_encoding_message_size(MAX_MESSAGE)
 }
 
-/// Starts HTTP/2 on the stream and asks the first question.
+/// Starts HTTP/2 on the stream and asks the first questions, all at once.
 async fn greet(
     stream: ByteStream,
     origin: &str,
     line: Line,
-) -> Result<(Channel, DaemonInfo), Status> {
+) -> Result<(Channel, DaemonInfo, Option<usize>), Status> {
     let origin = origin
         .parse()
         .map_err(|_| Status::internal(format!("bad origin {origin}")))?;
@@ -206,8 +217,11 @@ async fn greet(
         .connect_with_connector(once(stream, line))
         .await
         .map_err(|error| Status::from_error(Box::new(error)))?;
-    let info = DaemonInfo::ask(control(channel.clone())).await?;
-    Ok((channel, info))
+    let (info, running) = tokio::try_join!(
+        DaemonInfo::ask(control(channel.clone())),
+        history::running_builds(control(channel.clone())).map(Ok),
+    )?;
+    Ok((channel, info, running))
 }
 
 /// See [`Connection::loss`].

@@ -79,11 +79,14 @@ impl Driver {
     /// Connects to the daemon, or to the pod that suits the build.
     pub(super) async fn open(&self, wanted: &Wanted<'_>) -> Result<Answer, OpenError> {
         match self {
-            Self::Endpoint(dial) => Ok(Answer {
-                instance: Instance { name: None },
-                connection: Connection::open(Arc::clone(dial)).await?,
-                running: None,
-            }),
+            Self::Endpoint(dial) => {
+                let connection = Connection::open(Arc::clone(dial)).await?;
+                Ok(Answer {
+                    instance: Instance { name: None },
+                    running: connection.running(),
+                    connection,
+                })
+            }
             Self::Pods(pool) => pool.open(wanted).await,
         }
     }

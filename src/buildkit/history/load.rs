@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
+use mbuild_proto::control::control_client::ControlClient;
 use mbuild_proto::control::{BuildHistoryEventType, BuildHistoryRequest};
+
+use tonic::transport::Channel;
 
 use super::super::Connection;
 
@@ -12,8 +15,8 @@ use super::super::Connection;
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// Counts the builds that run now; `None` where the daemon keeps no record, is gone or slow.
-pub async fn running_builds(connection: &Connection) -> Option<usize> {
-    tokio::time::timeout(LIMIT, count(connection)).await.ok()?
+pub(in crate::buildkit) async fn running_builds(control: ControlClient<Channel>) -> Option<usize> {
+    tokio::time::timeout(LIMIT, count(control)).await.ok()?
 }
 
 /// How many of the last builds are asked for; a daemon keeps 50 by default.
@@ -30,7 +33,7 @@ pub struct Load {
 
 /// Asks what the daemon does and did; `None` where it keeps no record, is gone or slow.
 pub async fn load(connection: &Connection) -> Option<Load> {
-    let records = tokio::time::timeout(LIMIT, records(connection, false))
+    let records = tokio::time::timeout(LIMIT, records(connection.control(), false))
         .await
         .ok()??;
     let running = records.iter().filter(|record| record.running).count();
@@ -54,7 +57,8 @@ pub struct Activity {
 /// Asks when the daemon was last used; `None` where it keeps no record, is gone or slow.
 pub async fn activity(connection: &Connection) -> Option<Activity> {
     // The last ones on record may have begun after a build that still runs.
-    let both = async { tokio::join!(count(connection), records(connection, false)) };
+    let control = || connection.control();
+    let both = async { tokio::join!(count(control()), records(control(), false)) };
     let (running, records) = tokio::time::timeout(LIMIT, both).await.ok()?;
     Some(Activity {
         running: running?,
@@ -69,12 +73,12 @@ struct Record {
     ended: Option<jiff::Timestamp>,
 }
 
-async fn count(connection: &Connection) -> Option<usize> {
-    let records = records(connection, true).await?;
+async fn count(control: ControlClient<Channel>) -> Option<usize> {
+    let records = records(control, true).await?;
     Some(records.iter().filter(|record| record.running).count())
 }
 
-async fn records(connection: &Connection, active_only: bool) -> Option<Vec<Record>> {
+async fn records(mut control: ControlClient<Channel>, active_only: bool) -> Option<Vec<Record>> {
     let request = BuildHistoryRequest {
         active_only,
         // Otherwise the stream goes on with what comes, for ever.
@@ -82,12 +86,8 @@ async fn records(connection: &Connection, active_only: bool) -> Option<Vec<Recor
         limit: if active_only { 0 } else { RECENT },
         ..BuildHistoryRequest::default()
     };
-    let mut events = connection
-        .control()
-        .listen_build_history(request)
-        .await
-        .ok()?
-        .into_inner();
+    let events = control.listen_build_history(request).await;
+    let mut events = events.ok()?.into_inner();
     let mut records = Vec::new();
     while let Some(event) = events.message().await.ok()? {
         let record = event.record.as_ref();

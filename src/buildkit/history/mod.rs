@@ -17,5 +17,6 @@ pub use build_id::BuildId;
 pub use exported::exported;
 pub use failure::failure;
 pub use list::{Listing, finalize, forget, list};
-pub use load::{Activity, Load, activity, load, running_builds};
+pub(super) use load::running_builds;
+pub use load::{Activity, Load, activity, load};
 pub use record::{Blob, BuildRecord, RecordError, ResultInfo, Steps};

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::Pool;
 use super::error::PoolError;
 use super::pods::PodState;
-use crate::buildkit::{history, usage};
+use crate::buildkit::usage;
 
 /// How long all pods together may take to answer.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -52,9 +52,8 @@ impl Pool {
         }
         let asked = timeout(LIMIT, async {
             let opened = self.dial_for_look(pod, Instant::now() + LIMIT).await?;
-            let (builds, cache) =
-                tokio::join!(history::running_builds(&opened), usage::total(&opened));
-            Ok((opened.info().version.clone(), builds, cache))
+            let cache = usage::total(&opened).await;
+            Ok((opened.info().version.clone(), opened.running(), cache))
         });
         match asked.await {
             Ok(Ok((version, builds, cache))) => {

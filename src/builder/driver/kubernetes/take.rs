@@ -111,16 +111,14 @@ impl Pool {
                 Err(error) => failure = Some(error),
             }
         };
-        let Some(mut home) = home else {
+        let Some(home) = home else {
             return Ok(pick(Vec::new(), failure, self.slots, choose::choose).await);
         };
-        // Who has no other pod to go to, and no slots to keep to, asks nothing.
+        // Who has no other pod to go to, and no slots to keep to, has no choice.
         if ranked.len() == 0 && self.slots.is_none() {
             return Ok(Round::Taken(home));
         }
-        let running = history::running_builds(&home.connection).await;
-        home.running = running;
-        let running = running.unwrap_or(0);
+        let running = home.running.unwrap_or(0);
         let random = self.spec.load_balance == LoadBalance::Random;
         let is_free = self.slots.is_none_or(|slots| running < slots);
         if choose::is_idle(running, self.slots) || (random && is_free) {
@@ -186,8 +184,8 @@ impl Pool {
         let connection = Connection::open(Arc::new(dialer)).await?;
         Ok(Opened {
             pod,
+            running: connection.running(),
             connection,
-            running: None,
         })
     }
 
