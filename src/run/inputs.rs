@@ -57,7 +57,13 @@ impl Inputs {
             }
         }
         if let Dockerfile::Local { dir, .. } = &sources.dockerfile {
-            trees.mount(DOCKERFILE_MOUNT, dir)?;
+            match trees.by_mount.get(CONTEXT_MOUNT) {
+                Some(context) => {
+                    let context = context.root().to_owned();
+                    trees.mount_dockerfile(dir, context)?;
+                }
+                None => trees.mount(DOCKERFILE_MOUNT, dir)?,
+            }
         }
         let (mut layouts, mut stores) = (BTreeMap::new(), ContentStores::new());
         for NamedContext { name, source } in &sources.named {
@@ -137,6 +143,14 @@ impl Trees {
         };
         self.by_path.insert(path.to_owned(), Arc::clone(&tree));
         self.by_mount.insert(name.to_owned(), tree);
+        Ok(())
+    }
+
+    /// Mounts the Dockerfile's directory, from which daemons get the ignore file as well.
+    fn mount_dockerfile(&mut self, path: &Path, context: PathBuf) -> Result<(), PrepareError> {
+        let tree = ContextTree::open_for_dockerfile(path, is_stage_name, context);
+        let tree = tree.map_err(PrepareError::Context)?;
+        self.by_mount.insert(DOCKERFILE_MOUNT.to_owned(), tree);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ mod listing;
 mod read;
 mod selection;
 mod snapshot;
+mod staged;
 mod stat;
 #[cfg(test)]
 mod tests;

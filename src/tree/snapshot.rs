@@ -11,12 +11,14 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
+use tempfile::TempDir;
 
 use super::beneath::open_beneath;
 use super::error::TreeError;
 use super::listing::{Contents, Handle, Listing};
 use super::read::read_directory;
 use super::selection::Filter;
+use super::staged::stage;
 use super::view::View;
 
 /// Tells which names are passed over.
@@ -45,6 +47,18 @@ pub struct ContextTree {
     hidden: Hidden,
     /// Whether reading may not leave access times alone.
     marked: AtomicBool,
+    dockerfile: OfDockerfile,
+}
+
+/// What a tree has to do with a Dockerfile.
+#[derive(Debug, Default)]
+enum OfDockerfile {
+    #[default]
+    Nothing,
+    /// It has one, for a context whose root is this.
+    Holds(PathBuf),
+    /// It is a copy of what a daemon asked for; the directory goes with it.
+    Copy { _dir: TempDir },
 }
 
 impl ContextTree {
@@ -57,6 +71,25 @@ impl ContextTree {
     /// below them, are not there for any view. For what the program itself puts beside a
     /// context's files while it builds.
     pub fn open_without(path: impl AsRef<Path>, hidden: Hidden) -> Result<Arc<Self>, TreeError> {
+        Self::open_as(path, hidden, OfDockerfile::Nothing)
+    }
+
+    /// Opens the tree that has the Dockerfile for a context in the directory `context`. A
+    /// daemon that asks for the Dockerfile and the ignore file of its own gets the context's
+    /// as that, if there is no other.
+    pub fn open_for_dockerfile(
+        path: impl AsRef<Path>,
+        hidden: Hidden,
+        context: impl Into<PathBuf>,
+    ) -> Result<Arc<Self>, TreeError> {
+        Self::open_as(path, hidden, OfDockerfile::Holds(context.into()))
+    }
+
+    fn open_as(
+        path: impl AsRef<Path>,
+        hidden: Hidden,
+        dockerfile: OfDockerfile,
+    ) -> Result<Arc<Self>, TreeError> {
         let path = path.as_ref().to_path_buf();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = match openat(CWD, &path, flags, Mode::empty()) {
@@ -79,6 +112,7 @@ impl ContextTree {
             listings,
             hidden,
             marked: AtomicBool::new(false),
+            dockerfile,
         }))
     }
 
@@ -91,6 +125,13 @@ impl ContextTree {
     ///
     /// Followed paths are resolved at once; all else is read as the view is iterated.
     pub fn view(self: &Arc<Self>, filter: &Filter) -> Result<View, TreeError> {
+        if let OfDockerfile::Holds(context) = &self.dockerfile
+            && let Some(dir) = stage(self.root.as_fd(), filter, context)
+        {
+            let path = dir.path().to_owned();
+            let copy = Self::open_as(path, self.hidden, OfDockerfile::Copy { _dir: dir })?;
+            return View::new(copy, filter);
+        }
         View::new(Arc::clone(self), filter)
     }
 
