@@ -7,16 +7,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt};
 use hyper_util::rt::TokioIo;
 use mbuild_proto::content::content_client::ContentClient;
+use mbuild_proto::control::BytesMessage;
 use mbuild_proto::control::control_client::ControlClient;
 use mbuild_proto::frontend::llb_bridge_client::LlbBridgeClient;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint as ChannelSettings};
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 
 use super::caps::Capabilities;
 use super::connect_error::{ConnectError, OpenSessionError};
@@ -45,6 +46,15 @@ const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 /// health checks come every 5 s.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_secs(1);
+
+/// A session's stream that is being opened.
+pub struct Opening {
+    /// Can be used at once. What is written goes out with the question, so that a session and
+    /// the build that uses it cost one round trip together.
+    pub stream: ByteStream,
+    /// Completes when the daemon has answered, or has not in time, while the stream is read.
+    pub outcome: oneshot::Receiver<Result<(), OpenSessionError>>,
+}
 
 /// A connection to a daemon; clones share it, and the last one dropped closes it.
 #[derive(Clone)]
@@ -123,13 +133,22 @@ impl Connection {
 
     /// Opens a session's byte stream. The daemon speaks first on it, as the HTTP/2 client.
     ///
+    /// Where the stream is a call on this connection, the question is on its way when this
+    /// returns, ahead of every later call's: a daemon waits some seconds for a session that a
+    /// build names. A stream of its own may take longer than that to open, and is open then.
+    ///
     /// # Errors
     ///
-    /// When the daemon refuses, is gone, or does not answer.
-    pub async fn open_session(&self, open: &SessionOpen) -> Result<ByteStream, OpenSessionError> {
+    /// When the stream of its own cannot be opened. All else is the opening's outcome.
+    pub async fn open_session(&self, open: &SessionOpen) -> Result<Opening, OpenSessionError> {
+        let (tell, outcome) = oneshot::channel();
         if let Some(stream) = self.inner.dialer.dial_session(open).await? {
-            let line = self.inner.line.sibling();
-            return Ok(Box::new(Gathered::new(Watched::new(stream, line))));
+            drop(tell.send(Ok(())));
+            let stream = Box::new(Gathered::new(Watched::new(
+                stream,
+                self.inner.line.sibling(),
+            )));
+            return Ok(Opening { stream, outcome });
         }
         let (sender, receiver) = pipe::outbound();
         let mut request = Request::new(ReceiverStream::new(receiver));
@@ -139,24 +158,46 @@ impl Connection {
                 .map_err(|_| OpenSessionError::Header(value.to_owned()))?;
             request.metadata_mut().append(name, value);
         }
+        let connection = self.clone();
+        let mut call = Box::pin(async move {
+            let answer = connection.ask_session(request).await;
+            let (told, answer) = match answer {
+                Ok(answer) => (Ok(()), Ok(answer)),
+                Err(error) => {
+                    let status = Status::unavailable(error.to_string());
+                    (Err(error), Err(status))
+                }
+            };
+            drop(tell.send(told));
+            answer
+        });
+        // Polled once, the question is in the connection's queue.
+        let answer = match call.as_mut().now_or_never() {
+            Some(answer) => std::future::ready(answer).left_future(),
+            None => call.right_future(),
+        };
+        let stream = SessionPipe::new(answer.try_flatten_stream(), sender);
+        let stream = Box::new(stream);
+        Ok(Opening { stream, outcome })
+    }
+
+    async fn ask_session(
+        &self,
+        request: Request<ReceiverStream<BytesMessage>>,
+    ) -> Result<Streaming<BytesMessage>, OpenSessionError> {
         let limit = self.inner.dialer.terms().patience;
+        let endpoint = self.inner.endpoint.clone();
         let mut client = self.control();
         match tokio::time::timeout(limit, client.session(request)).await {
-            Ok(Ok(response)) => Ok(Box::new(SessionPipe::new(response.into_inner(), sender))),
+            Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(match self.loss(&status) {
-                Some(reason) => OpenSessionError::Lost {
-                    endpoint: self.inner.endpoint.clone(),
-                    reason,
-                },
+                Some(reason) => OpenSessionError::Lost { endpoint, reason },
                 None => OpenSessionError::Refused {
-                    endpoint: self.inner.endpoint.clone(),
+                    endpoint,
                     reason: status.message().to_owned(),
                 },
             }),
-            Err(_) => Err(OpenSessionError::Silent {
-                endpoint: self.inner.endpoint.clone(),
-                limit,
-            }),
+            Err(_) => Err(OpenSessionError::Silent { endpoint, limit }),
         }
     }
 

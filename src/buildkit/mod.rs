@@ -28,7 +28,7 @@ mod watched;
 
 pub use ask::AskError;
 pub use connect_error::{ConnectError, OpenSessionError};
-pub use connection::{Connection, SILENCE_LIMIT};
+pub use connection::{Connection, Opening, SILENCE_LIMIT};
 pub use error::{SolveError, SolveErrorKind};
 pub use error_details::{ErrorDetails, Missing};
 pub use solve::{CacheSpec, ExporterSpec, SolveOutput, SolveSpec};

@@ -70,7 +70,7 @@ pub(super) struct SessionPipe<R> {
 }
 
 impl<R> SessionPipe<R> {
-    /// Joins the halves of an answered call.
+    /// Joins the halves of a call; what comes in may be the answer that is still under way.
     pub(super) fn new(inbound: R, outbound: PollSender<BytesMessage>) -> Self {
         Self {
             inbound,

@@ -163,8 +163,8 @@ impl Connection {
     /// Builds. The answer is the verdict; progress is followed apart from it, by reference.
     ///
     /// Dropping the future cancels the build on the daemon, except for steps that another
-    /// build needs too. A spec with a session must have it open by now: the daemon's health
-    /// checks on it are how a dead peer is told from a long step.
+    /// build needs too. A spec with a session must have it open by now, or on its way: the
+    /// daemon's health checks on it are how a dead peer is told from a long step.
     ///
     /// # Errors
     ///

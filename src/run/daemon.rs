@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::builder::{Answer, Instance, Node, Wanted};
-use crate::buildkit::Connection;
 use crate::buildkit::session::Services;
+use crate::buildkit::{Connection, OpenSessionError};
 use crate::event::{Event, UnitId};
 use crate::unit::{ArchiveKind, BuildUnit, ExportKind};
 
@@ -97,6 +97,14 @@ impl Daemon {
             },
             docker_store: info.is_docker(),
             insecure_registries: around.insecure_registries.clone(),
+        }
+    }
+
+    /// Completes when the daemon does not take the context's session, if there is one.
+    pub(super) async fn context_refused(&self) -> OpenSessionError {
+        match &self.context {
+            Some(session) => session.refused().await,
+            None => std::future::pending().await,
         }
     }
 

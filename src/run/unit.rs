@@ -1,6 +1,6 @@
 //! One unit: a session, a Solve and its status, each ended on every way out.
 //!
-//! The session opens before the Solve and closes after it; the status outlives the Solve.
+//! The session is asked for before the Solve and closes after it; the status outlives the Solve.
 //! Dropping the Solve is what cancels a build on its daemon.
 
 use std::convert::Infallible;
@@ -92,6 +92,8 @@ async fn build(
     };
     let verdict = tokio::select! {
         verdict = solve(job, daemon, &spec, unit, cancel) => verdict,
+        refusal = session.refused() => Err(refusal.into()),
+        refusal = daemon.context_refused() => Err(refusal.into()),
         never = traffic.tell() => match never {},
     };
     traffic.tell_rest();

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use mbuild::buildkit::dial::CommandDialer;
 use mbuild::buildkit::pipe::SessionOpen;
-use mbuild::buildkit::{ConnectError, Connection, SolveError, SolveErrorKind, SolveSpec};
+use mbuild::buildkit::{
+    ConnectError, Connection, OpenSessionError, Opening, SolveError, SolveErrorKind, SolveSpec,
+};
 use mbuild_proto::control::{StatusResponse, Vertex};
 use mbuild_proto::rpc;
 use prost::Message;
@@ -179,7 +181,7 @@ async fn a_long_silent_step_is_no_dead_daemon() {
         ..Script::default()
     });
     let connection = daemon.connect().await;
-    let mut stream = connection.open_session(&session()).await.unwrap();
+    let mut stream = connection.open_session(&session()).await.unwrap().stream;
     let mut spec = spec();
     spec.session = "s".into();
     let reader = tokio::spawn(async move {
@@ -268,7 +270,7 @@ async fn an_old_daemon_has_no_version_and_serves() {
 async fn a_session_is_a_pipe_both_ways() {
     let daemon = FakeBuildkitd::start(Script::default());
     let connection = daemon.connect().await;
-    let mut stream = connection.open_session(&session()).await.unwrap();
+    let mut stream = connection.open_session(&session()).await.unwrap().stream;
     let mut hello = [0; 5];
     stream.read_exact(&mut hello).await.unwrap();
     assert_eq!(&hello, b"hello");
@@ -285,6 +287,27 @@ async fn a_session_is_a_pipe_both_ways() {
     let (_, read) = tokio::join!(writing, reader.read_to_end(&mut echo));
     read.unwrap();
     assert!(echo == data, "{} of {} bytes", echo.len(), data.len());
+}
+
+#[tokio::test]
+async fn a_session_that_is_refused_says_so() {
+    let daemon = FakeBuildkitd::start(Script {
+        sessionless: true,
+        ..Script::default()
+    });
+    let connection = daemon.connect().await;
+    let opening = connection.open_session(&session()).await.unwrap();
+    let Opening {
+        mut stream,
+        outcome,
+    } = opening;
+    let (read, outcome) = tokio::join!(stream.read_u8(), outcome);
+    assert!(read.is_err());
+    let error = outcome.unwrap().unwrap_err();
+    assert!(
+        matches!(&error, OpenSessionError::Refused { reason, .. } if reason == "no sessions today"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ async fn in_a_session_the_daemon_speaks_http2_first() {
         shared_key: String::new(),
         methods: vec!["/grpc.health.v1.Health/Check".into()],
     };
-    let mut stream = connection.open_session(&open).await.unwrap();
+    let mut stream = connection.open_session(&open).await.unwrap().stream;
     let mut preface = [0; 24];
     stream.read_exact(&mut preface).await.unwrap();
     assert_eq!(&preface, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");

@@ -79,7 +79,11 @@ impl Build {
             }],
             ..SolveSpec::default()
         };
-        let pipe = connection.open_session(&session.opening()).await.unwrap();
+        let pipe = connection
+            .open_session(&session.opening())
+            .await
+            .unwrap()
+            .stream;
         let (liveness, close) = (connection.line().liveness.clone(), CancellationToken::new());
         let served = tokio::spawn(session.serve(pipe, liveness, close.clone()));
         let solved = connection.solve(&spec).await;

@@ -61,7 +61,7 @@ impl Build {
         cancel: CancellationToken,
     ) -> (Option<Outcome>, Vec<StatusUpdate>) {
         let open = self.session.opening();
-        let stream = self.connection.open_session(&open).await.unwrap();
+        let stream = self.connection.open_session(&open).await.unwrap().stream;
         let close = CancellationToken::new();
         let liveness = self.connection.line().liveness.clone();
         let served = tokio::spawn(self.session.serve(stream, liveness, close.clone()));

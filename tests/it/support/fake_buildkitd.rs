@@ -45,6 +45,8 @@ pub(crate) struct Script {
     pub(crate) old: bool,
     /// Whether it is another service altogether, that knows none of the calls.
     pub(crate) stranger: bool,
+    /// Whether it takes no sessions.
+    pub(crate) sessionless: bool,
     /// How often bytes come on a session; `None` is never, after the first ones.
     pub(crate) session_ticks: Option<Duration>,
     /// The builds that run whenever it is asked for them, the last number for ever; empty is
@@ -314,6 +316,9 @@ impl Control for Daemon {
         &self,
         request: tonic::Request<Streaming<BytesMessage>>,
     ) -> Result<Response<BoxStream<BytesMessage>>, Status> {
+        if self.script.sessionless {
+            return Err(Status::failed_precondition("no sessions today"));
+        }
         let (sender, receiver) = mpsc::channel(16);
         let ticks = self.script.session_ticks;
         let mut inbound = request.into_inner();
