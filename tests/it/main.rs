@@ -19,6 +19,7 @@ mod e2e_context;
 mod e2e_daemon_lost;
 mod e2e_endpoints;
 mod e2e_failure;
+mod e2e_far;
 mod e2e_flags;
 mod e2e_interrupt;
 mod e2e_load;
