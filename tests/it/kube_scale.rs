@@ -98,7 +98,8 @@ async fn a_pod_that_builds_stays_and_so_do_those_before_it() {
 
 #[tokio::test]
 async fn a_build_that_comes_after_the_mark_keeps_its_pod_and_takes_the_mark_away() {
-    let farm = Farm::new(&[&[0, 1]]).await;
+    // Asked when it is reached, before the mark and after it.
+    let farm = Farm::new(&[&[0, 0, 1]]).await;
     let scaled = farm.shrink(0).await.unwrap();
     let stays = Some(("buildkitd-amd64-0".to_owned(), Stays::Chosen));
     assert_eq!((scaled.to, scaled.stays), (1, stays));
