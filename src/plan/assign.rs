@@ -59,7 +59,7 @@ pub fn assign(
     let mut running: Vec<usize> = nodes.iter().map(|node| node.running).collect();
     // A platform with many nodes must not take the only place of one with few.
     let mut order: Vec<usize> = (0..platforms.len()).collect();
-    order.sort_by_key(|&position| choices(&platforms[position], nodes, allow_emulation));
+    order.sort_by_cached_key(|&position| choices(&platforms[position], nodes, allow_emulation));
     let mut assignments = Vec::with_capacity(platforms.len());
     for position in order {
         let platform = platforms[position].clone();

@@ -1,6 +1,8 @@
 //! The examples for Jenkins, GitLab and Argo Workflows, and the agent image: their shell parts
 //! run as the CI system would run them, with its variables.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::support::hub::Hub;
@@ -316,12 +318,16 @@ fn the_agent_is_compiled_by_the_rust_that_cargo_asks_for() {
         "{version}"
     );
     assert!(manifest["profile"].get("dist").is_some());
-    // The program's own sources, and what they include, reach the daemon.
+    // The program's own sources, and what they include, reach the daemon, and so do the packages
+    // beside it: cargo reads their manifests whatever it builds.
     let kept = file("examples/agent/Dockerfile.dockerignore");
-    for path in ["Cargo.toml", "Cargo.lock", "proto", "src", "deploy"] {
-        assert!(
-            kept.lines().any(|line| line == format!("!{path}")),
-            "{path}"
-        );
+    let members = manifest["workspace"]["members"].as_array().unwrap();
+    let members = members.iter().map(|member| member.as_str().unwrap());
+    for path in ["Cargo.toml", "Cargo.lock", "src", "deploy"]
+        .into_iter()
+        .chain(members)
+    {
+        let mut ways = kept.lines().filter_map(|line| line.strip_prefix('!'));
+        assert!(ways.any(|way| Path::new(path).starts_with(way)), "{path}");
     }
 }

@@ -65,7 +65,7 @@ fn compare(kept: &str, now: &str) -> Result<bool, Failure> {
     }
     if !passes {
         println!(
-            "If a change is meant to cost this, run `benches/instructions --update` and commit \
+            "If this is meant, run `benches/instructions --update` and commit \
              benches/instructions.txt with it."
         );
     } else if comparison.elsewhere.is_empty() && comparison.has_gains() {

@@ -60,9 +60,9 @@ impl Counts {
                 .insert(name.to_owned(), value.trim().to_owned())
                 .is_some()
         } else {
-            self.loops
-                .insert(name.to_owned(), value.parse().ok()?)
-                .is_some()
+            // Nothing takes no instruction: the function to count was not found.
+            let count = value.parse().ok().filter(|count| *count > 0)?;
+            self.loops.insert(name.to_owned(), count).is_some()
         };
         (!known).then_some(())
     }
@@ -104,6 +104,7 @@ mod tests {
         check("walk", 1);
         check("walk many", 1);
         check("walk 1\nplan -2", 2);
+        check("walk 0", 1);
         check("walk 1\nwalk 1", 2);
         check("with rustc", 1);
         check("<<<<<<< HEAD", 1);

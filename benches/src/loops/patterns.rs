@@ -2,7 +2,7 @@
 
 use mbuild_hot::ignore::{MatchState, PatternSet, parse_ignore_file};
 
-use super::project::project;
+use super::project::{Item, project};
 use super::{Failure, Work};
 
 const DOCKERIGNORE: &[u8] = b"# what no image needs
@@ -37,12 +37,18 @@ pub(super) fn patterns() -> Vec<Vec<u8>> {
 /// Judges each path with what its directory inherited; returns how many are ignored.
 pub(super) fn prepare() -> Result<Work, Failure> {
     let set = PatternSet::new(&patterns())?;
-    let items = project();
+    let items: Vec<(Item, usize)> = project()
+        .into_iter()
+        .map(|item| {
+            let depth = item.path.matches('/').count();
+            (item, depth)
+        })
+        .collect();
     Ok(Box::new(move || {
         let mut above = vec![MatchState::default()];
         let mut ignored = 0;
-        for item in &items {
-            above.truncate(item.depth() + 1);
+        for (item, depth) in &items {
+            above.truncate(depth + 1);
             let Some(parent) = above.last() else {
                 continue;
             };

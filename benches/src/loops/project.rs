@@ -16,13 +16,6 @@ pub(super) struct Item {
     pub(super) size: u64,
 }
 
-impl Item {
-    /// How many directories it lies in.
-    pub(super) fn depth(&self) -> usize {
-        self.path.matches('/').count()
-    }
-}
-
 const TOP: [&str; 6] = ["cmd", "docs", "internal", "node_modules", "testdata", "web"];
 const PARTS: [&str; 8] = [
     "api", "auth", "cache", "client", "common", "index", "server", "store",
