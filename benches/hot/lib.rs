@@ -33,6 +33,7 @@ pub mod receive;
 pub mod reference;
 #[path = "../../src/request/mod.rs"]
 pub mod request;
+pub mod session;
 #[path = "../../src/tree/mod.rs"]
 pub mod tree;
 #[path = "../../src/unit.rs"]

@@ -1,75 +1,69 @@
 //! Encodes what a transfer sends: a STAT packet for each file, then contents in DATA packets.
 //!
-//! Messages and framing are those of the session's server, without its network.
+//! Contents are copied from memory here, where a transfer has the system copy them.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
+use mbuild_hot::session::Encoder;
 use mbuild_proto::fsutil::packet::PacketType;
 use mbuild_proto::fsutil::{Packet, Stat};
-use prost::Message;
 
 use super::project::{Item, project};
 use super::{Failure, Work};
 
-/// Bytes before each message of gRPC: a flag and a length.
-const FRAME: usize = 5;
-/// Bytes that are collected before they are written.
-const WRITE: usize = 32 << 10;
+/// Entries and files whose messages go into one buffer.
+const BATCH: usize = 64;
 /// Bytes of the one large file, and of each of its packets.
 const LARGE: usize = 4 << 20;
 const CHUNK: usize = 256 << 10;
 /// The time of every file, in nanoseconds since 1970.
 const TIME: i64 = 1_790_000_000_123_456_789;
 
-/// Encodes the list, each small file in one packet, and a large one in several.
+/// Encodes the list, each small file in one packet, and a large one in several; returns the bytes.
 pub(super) fn prepare() -> Result<Work, Failure> {
     let items = project();
-    let contents = Bytes::from(vec![b'x'; LARGE]);
+    let contents = vec![b'x'; LARGE];
     Ok(Box::new(move || {
-        let mut out = BytesMut::with_capacity(2 * WRITE);
+        let mut out = Encoder::default();
         let mut bytes = 0;
-        for item in &items {
-            bytes += encode(&mut out, &stat(item))?;
+        for batch in items.chunks(BATCH) {
+            batch.iter().for_each(|item| out.list(described(item)));
+            bytes += out.take().len();
         }
-        for (id, item) in (0..).zip(&items) {
-            if item.size > 0 {
-                let size = usize::try_from(item.size)?;
-                bytes += encode(&mut out, &data(id, contents.slice(..size)))?;
+        let files: Vec<(u32, &Item)> = (0..).zip(&items).collect();
+        for batch in files.chunks(BATCH) {
+            for (id, item) in batch {
+                if item.size > 0 {
+                    out.contents(*id, &contents[..usize::try_from(item.size)?]);
+                }
+                out.end(*id);
             }
-            bytes += encode(&mut out, &data(id, Bytes::new()))?;
+            bytes += out.take().len();
         }
-        for start in (0..LARGE).step_by(CHUNK) {
-            bytes += encode(&mut out, &data(0, contents.slice(start..start + CHUNK)))?;
+        for chunk in contents.chunks(CHUNK) {
+            out.contents(0, chunk);
+            bytes += out.take().len();
         }
         Ok(bytes)
     }))
 }
 
-/// Appends a message behind its frame, and passes on what has been collected.
-fn encode(out: &mut BytesMut, packet: &Packet) -> Result<usize, Failure> {
-    let length = packet.encoded_len();
-    out.reserve(FRAME + length);
-    out.put_u8(0);
-    out.put_u32(u32::try_from(length)?);
-    packet.encode(out)?;
-    if out.len() >= WRITE {
-        drop(out.split().freeze());
-    }
-    Ok(FRAME + length)
-}
-
-/// The packet that lists a file or a directory.
-pub(super) fn stat(item: &Item) -> Packet {
+/// What is sent of a file or a directory.
+fn described(item: &Item) -> Stat {
     let mode = if item.directory { 0x8000_01ed } else { 0o644 };
-    let stat = Stat {
+    Stat {
         path: item.path.as_bytes().to_vec().into(),
         mode,
         size: item.size.cast_signed(),
         mod_time: TIME,
         ..Stat::default()
-    };
+    }
+}
+
+/// The packet that lists a file or a directory.
+pub(super) fn stat(item: &Item) -> Packet {
     Packet {
         r#type: PacketType::Stat.into(),
-        stat: Some(stat),
+        stat: Some(described(item)),
         ..Packet::default()
     }
 }
