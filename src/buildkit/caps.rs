@@ -1,13 +1,15 @@
 //! What a daemon can do, by the names BuildKit gives its capabilities.
 //!
 //! They are told only inside a build, so [`Connection::capabilities`] starts an internal one
-//! that does nothing. It costs a round trip or two: ask only when a feature depends on it.
+//! that does nothing. It costs a round trip: ask only when a feature depends on it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use mbuild_proto::control::SolveRequest;
 use mbuild_proto::frontend::{ApiCap, PingRequest, PongResponse, Result as Outcome, ReturnRequest};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Status};
 
@@ -24,6 +26,14 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub struct Capabilities {
     build: BTreeSet<String>,
     frontend: BTreeSet<String>,
+}
+
+/// An answer, and the end of the build in which it was given.
+#[derive(Debug)]
+pub(super) struct Asked {
+    capabilities: Capabilities,
+    /// Ends with the connection at the latest.
+    _end: AbortOnDropHandle<()>,
 }
 
 /// Why a daemon's capabilities are not known.
@@ -88,12 +98,16 @@ impl Connection {
         self.capability_cell()
             .get_or_try_init(|| self.ask_capabilities())
             .await
+            .map(|asked| &asked.capabilities)
     }
 
-    async fn ask_capabilities(&self) -> Result<Capabilities, CapabilitiesError> {
+    async fn ask_capabilities(&self) -> Result<Asked, CapabilitiesError> {
         let endpoint = self.endpoint().to_owned();
         match tokio::time::timeout(LIMIT, self.ping()).await {
-            Ok(Ok(pong)) => Ok(Capabilities::from_wire(pong)),
+            Ok(Ok((pong, end))) => Ok(Asked {
+                capabilities: Capabilities::from_wire(pong),
+                _end: end,
+            }),
             Ok(Err(status)) => Err(match self.loss(&status) {
                 Some(reason) => CapabilitiesError::Lost { endpoint, reason },
                 None => CapabilitiesError::Refused {
@@ -105,8 +119,9 @@ impl Connection {
         }
     }
 
-    /// Pings from inside a build without a frontend, then returns nothing as its result.
-    async fn ping(&self) -> Result<PongResponse, Status> {
+    /// Pings from inside a build without a frontend. Its end, with nothing as its result, is
+    /// not waited for.
+    async fn ping(&self) -> Result<(PongResponse, AbortOnDropHandle<()>), Status> {
         let reference = random_id().map_err(|error| Status::internal(error.to_string()))?;
         let build = SolveRequest {
             r#ref: reference.clone(),
@@ -114,31 +129,29 @@ impl Connection {
             ..SolveRequest::default()
         };
         let (mut control, mut bridge) = (self.control(), self.bridge());
-        let inside = async {
-            let pong = bridge
-                .ping(within_build(PingRequest {}, &reference)?)
-                .await?;
-            let nothing = ReturnRequest {
-                result: Some(Outcome::default()),
-                error: None,
-            };
-            bridge.r#return(within_build(nothing, &reference)?).await?;
-            Ok(pong.into_inner())
+        let ping = within_build(PingRequest {}, &reference)?;
+        let nothing = ReturnRequest {
+            result: Some(Outcome::default()),
+            error: None,
         };
-        // The build's own failure is why the call inside it failed, so it speaks first; its
-        // success only says that the other branch is done too.
-        let build = async {
-            match control.solve(build).await {
-                Ok(_) => std::future::pending().await,
-                Err(status) => status,
-            }
-        };
-        tokio::select! {
+        let nothing = within_build(nothing, &reference)?;
+        let mut build = Box::pin(async move { control.solve(build).await });
+        // The build's own failure is why the call inside it failed.
+        let pong = tokio::select! {
             biased;
-            pong = inside => pong,
-            status = build => Err(status),
-        }
+            pong = bridge.ping(ping) => pong?,
+            end = &mut build => return Err(end.err().unwrap_or_else(early)),
+        };
+        let end = tokio::time::timeout(LIMIT, async move {
+            tokio::join!(bridge.r#return(nothing), build)
+        });
+        let end = tokio::spawn(end.map(drop));
+        Ok((pong.into_inner(), AbortOnDropHandle::new(end)))
     }
+}
+
+fn early() -> Status {
+    Status::internal("a build ended before it was given its result")
 }
 
 /// Addresses a call to a build.

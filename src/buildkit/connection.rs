@@ -19,7 +19,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint as ChannelSettings};
 use tonic::{Request, Status, Streaming};
 
-use super::caps::Capabilities;
+use super::caps::Asked;
 use super::connect_error::{ConnectError, OpenSessionError};
 use super::dial::{Dial, Terms};
 use super::gathered::Gathered;
@@ -69,7 +69,7 @@ struct Inner {
     line: Line,
     info: DaemonInfo,
     running: Option<usize>,
-    capabilities: OnceCell<Capabilities>,
+    capabilities: OnceCell<Asked>,
 }
 
 impl Connection {
@@ -229,7 +229,7 @@ impl Connection {
             .max_encoding_message_size(MAX_MESSAGE)
     }
 
-    pub(super) fn capability_cell(&self) -> &OnceCell<Capabilities> {
+    pub(super) fn capability_cell(&self) -> &OnceCell<Asked> {
         &self.inner.capabilities
     }
 }
