@@ -229,7 +229,7 @@ mod tests {
     fn receive(stage: &FileStage, bytes: &[u8]) {
         let sink = stage.attempt().unwrap();
         assert!(sink.take() && !sink.take());
-        sink.append(bytes).unwrap();
+        sink.append(&[bytes]).unwrap();
         sink.finish().unwrap();
     }
 
@@ -272,7 +272,7 @@ mod tests {
         fs::write(&dest, "old").unwrap();
         for committed in [true, false] {
             let stage = FileStage::create(Some(&dest), temp.path()).unwrap();
-            stage.attempt().unwrap().append(b"ne").unwrap();
+            stage.attempt().unwrap().append(&[b"ne"]).unwrap();
             if committed {
                 let error = stage.commit(&mut io::sink()).unwrap_err();
                 assert!(
@@ -313,7 +313,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let mut stdout = Vec::new();
         let stage = FileStage::create(None, temp.path()).unwrap();
-        stage.attempt().unwrap().append(b"half").unwrap();
+        stage.attempt().unwrap().append(&[b"half"]).unwrap();
         stage.commit(&mut stdout).unwrap_err();
         assert_eq!(stdout, b"");
         let stage = FileStage::create(None, temp.path()).unwrap();

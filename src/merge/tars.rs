@@ -154,7 +154,7 @@ mod tests {
 
     fn sink(bytes: &[u8]) -> Arc<FileSink> {
         let sink = FileSink::new(tempfile::tempfile().unwrap(), "a tar");
-        sink.append(bytes).unwrap();
+        sink.append(&[bytes]).unwrap();
         sink.finish().unwrap();
         Arc::new(sink)
     }

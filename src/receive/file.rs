@@ -3,10 +3,12 @@
 //! One stream only; the file counts once that stream has ended and its bytes are on the disk.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::append::append;
 
 /// A file that is being received.
 #[derive(Debug)]
@@ -45,13 +47,13 @@ impl FileSink {
         !self.taken.swap(true, Ordering::SeqCst)
     }
 
-    /// Appends bytes. Blocks.
+    /// Appends pieces, in as few calls as possible. Blocks.
     ///
     /// # Errors
     ///
     /// Fails when the disk does.
-    pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        (&self.file).write_all(bytes)
+    pub fn append(&self, pieces: &[impl AsRef<[u8]>]) -> io::Result<()> {
+        append(&self.file, pieces)
     }
 
     /// Writes everything to the disk, after the stream's orderly end. Blocks.

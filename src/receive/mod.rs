@@ -4,16 +4,21 @@
 //! the protocol's order, and a [`TreeSink`] writes beneath a directory handle; [`Transfer`] joins
 //! them. Nothing here knows gRPC, or where the result goes in the end.
 
+mod append;
+mod attributes;
 mod beneath;
 mod entry;
 mod error;
 mod file;
 mod listing;
+mod open;
 mod receiver;
 mod sink;
 mod transfer;
+mod waiting;
 mod writer;
 
+pub use attributes::set_directory;
 pub use beneath::open_beneath;
 pub use entry::{Entry, Kind, Xattrs};
 pub use error::{ReceiveError, Refusal, WriteError, shown};
@@ -22,4 +27,3 @@ pub use listing::Listing;
 pub use receiver::{Packet, Receiver, Step};
 pub use sink::{Directory, TreeSink, TreeState};
 pub use transfer::{Progress, Reply, Transfer};
-pub use writer::set_directory;

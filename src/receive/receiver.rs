@@ -3,13 +3,14 @@
 //! Entries come with a number each; the contents of regular files are asked for by number and
 //! come in any order. It says what to do with each packet and keeps what is still to come.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use bytes::Bytes;
 
 use super::entry::{Entry, Kind, Xattrs};
 use super::error::{ReceiveError, shown};
 use super::listing::Listing;
+use super::waiting::Waiting;
 
 /// Files asked for at once. Go's sender queues 128 and sends four at a time; with more than that
 /// on their way a distant daemon does not run dry, and the requests still fit in one buffer.
@@ -48,9 +49,6 @@ pub enum Step<'a> {
 }
 
 /// A regular file whose contents are not complete yet.
-///
-/// A listing may consist of these, so the type is small: with its place in the map and a usual
-/// path it takes about 130 bytes.
 #[derive(Debug)]
 pub struct Incoming {
     /// Its number in the listing.
@@ -75,10 +73,9 @@ pub struct Receiver {
     listing: Listing,
     listed: bool,
     finished: bool,
-    incoming: HashMap<u32, Incoming>,
-    /// Files not asked for yet; their numbers only grow.
-    waiting: VecDeque<u32>,
-    requested: usize,
+    waiting: Waiting,
+    /// Files that were asked for and are not complete.
+    requested: HashMap<u32, Incoming>,
 }
 
 impl Receiver {
@@ -113,17 +110,19 @@ impl Receiver {
 
     /// Returns the number of a file to ask for now; call until `None`.
     pub fn next_request(&mut self) -> Option<u32> {
-        if self.requested == MAX_REQUESTED {
+        if self.requested.len() == MAX_REQUESTED {
             return None;
         }
-        let id = self.waiting.pop_front()?;
-        self.requested += 1;
+        let file = self.waiting.pop()?;
+        let id = file.id;
+        self.requested.insert(id, file);
         Some(id)
     }
 
     /// Whether everything has come; true once, when the end is to be sent.
     pub fn finish(&mut self) -> bool {
-        let complete = self.listed && self.incoming.is_empty() && !self.finished;
+        let left = self.waiting.len() + self.requested.len();
+        let complete = self.listed && left == 0 && !self.finished;
         self.finished |= complete;
         complete
     }
@@ -132,8 +131,7 @@ impl Receiver {
         let id = self.listing.count();
         match self.listing.accept(&entry)? {
             Kind::File => {
-                self.incoming.insert(id, incoming(id, &entry));
-                self.waiting.push_back(id);
+                self.waiting.push(incoming(id, &entry));
                 Ok(Step::Nothing)
             }
             kind => Ok(Step::Make(entry, kind)),
@@ -141,10 +139,7 @@ impl Receiver {
     }
 
     fn data(&mut self, id: u32, bytes: Bytes) -> Result<Step<'_>, ReceiveError> {
-        let file = match self.incoming.get_mut(&id) {
-            Some(file) if is_requested(&self.waiting, id) => file,
-            _ => return Err(NOT_REQUESTED),
-        };
+        let file = self.requested.get_mut(&id).ok_or(NOT_REQUESTED)?;
         file.received += bytes.len() as u64;
         if file.received > file.size {
             return Err(wrong_size(file));
@@ -153,11 +148,7 @@ impl Receiver {
     }
 
     fn close(&mut self, id: u32) -> Result<Step<'_>, ReceiveError> {
-        if !is_requested(&self.waiting, id) {
-            return Err(NOT_REQUESTED);
-        }
-        let file = self.incoming.remove(&id).ok_or(NOT_REQUESTED)?;
-        self.requested -= 1;
+        let file = self.requested.remove(&id).ok_or(NOT_REQUESTED)?;
         if file.received != file.size {
             return Err(wrong_size(&file));
         }
@@ -166,10 +157,6 @@ impl Receiver {
 }
 
 const NOT_REQUESTED: ReceiveError = ReceiveError::Protocol("contents that were not asked for");
-
-fn is_requested(waiting: &VecDeque<u32>, id: u32) -> bool {
-    waiting.front().is_none_or(|first| id < *first)
-}
 
 fn wrong_size(file: &Incoming) -> ReceiveError {
     ReceiveError::WrongSize {

@@ -46,7 +46,8 @@ impl Transfer {
         }
     }
 
-    /// Takes a packet, and adds what is to be sent to `replies`.
+    /// Takes a packet, and adds what is to be sent to `replies`. Contents may be held back until
+    /// the file is complete or [`Transfer::flush`].
     ///
     /// # Errors
     ///
@@ -59,7 +60,7 @@ impl Transfer {
         match self.receiver.accept(packet)? {
             Step::Nothing => {}
             Step::Make(entry, kind) => self.writer.make(&entry, kind)?,
-            Step::Write(file, bytes) => self.writer.write(file, &bytes)?,
+            Step::Write(file, bytes) => self.writer.write(file, bytes)?,
             Step::Close(file) => self.writer.close(&file)?,
             Step::Done => return Ok(Progress::Done),
         }
@@ -71,6 +72,16 @@ impl Transfer {
             replies.push(Reply::Fin);
         }
         Ok(Progress::More)
+    }
+
+    /// Writes what files that are not complete hold back, so that nothing of the packets stays
+    /// in memory. To be called now and then, at best where more packets must be waited for.
+    ///
+    /// # Errors
+    ///
+    /// Any error ends the transfer: tell the daemon, and drop it.
+    pub fn flush(&mut self) -> Result<(), ReceiveError> {
+        Ok(self.writer.flush()?)
     }
 }
 
@@ -132,6 +143,67 @@ mod tests {
             }
         }
         panic!("no end was sent");
+    }
+
+    #[test]
+    fn what_is_held_back_is_there_after_a_flush() {
+        let (temp, sink) = sink();
+        let mut transfer = Transfer::new(sink);
+        let mut replies = Vec::new();
+        let mut accept = |packets: Vec<Packet>| {
+            for packet in packets {
+                transfer.accept(packet, &mut replies).unwrap();
+            }
+            transfer.flush().unwrap();
+        };
+        let file = |path, size| {
+            Packet::Entry(Entry {
+                size,
+                ..entry(path, 0o444)
+            })
+        };
+        let data = |id, bytes: &'static str| Packet::Data(id, bytes.into());
+        let read = |path| fs::read_to_string(temp.path().join(path)).unwrap();
+        accept(vec![
+            file("a", 6),
+            file("b", 4),
+            file("c", 2),
+            data(0, "ab"),
+        ]);
+        assert_eq!(read("a"), "ab");
+        // Interleaved, in the order in which it came to each file.
+        accept(vec![
+            data(1, "12"),
+            data(0, "c"),
+            data(1, "34"),
+            data(0, "d"),
+        ]);
+        assert_eq!((read("a"), read("b")), ("abcd".into(), "1234".into()));
+        accept(vec![data(2, "x"), data(0, "ef"), data(2, "y"), data(2, "")]);
+        accept(vec![data(1, ""), data(0, "")]);
+        assert_eq!((read("a"), read("c")), ("abcdef".into(), "xy".into()));
+        assert_eq!(metadata(temp.path().join("b")).len(), 4);
+    }
+
+    #[test]
+    fn files_that_are_open_at_once_have_a_limit() {
+        let (_temp, sink) = sink();
+        let mut transfer = Transfer::new(sink);
+        let mut send = |packet| transfer.accept(packet, &mut Vec::new());
+        for number in 0..65 {
+            let entry = Entry {
+                path: format!("{number:02}").into(),
+                size: 2,
+                ..Entry::default()
+            };
+            send(Packet::Entry(entry)).unwrap();
+        }
+        for id in 0..64 {
+            send(Packet::Data(id, "x".into())).unwrap();
+        }
+        let error = send(Packet::Data(64, "x".into())).unwrap_err();
+        let expect = "the daemon sent too much: the contents of more than 64 files at once";
+        assert_eq!(error.to_string(), expect);
     }
 
     fn metadata(path: impl AsRef<Path>) -> fs::Metadata {

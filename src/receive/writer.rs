@@ -4,21 +4,24 @@
 //! through. Owners stay the invoking user's, as with buildx.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
+use std::mem;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, Dev, FileType, Mode, OFlags, Timespec, Timestamps, XattrFlags, chmodat, fchmod,
-    fsetxattr, futimens, linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
+    AtFlags, Dev, FileType, Mode, OFlags, chmodat, linkat, makedev, mkdirat, mknodat, openat,
+    symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
+use super::attributes::timestamps;
 use super::beneath::open_beneath;
-use super::entry::{Entry, Kind, Xattrs};
+use super::entry::{Entry, Kind};
 use super::error::{ReceiveError, WriteError, shown};
 use super::listing::parent;
+use super::open::OpenFile;
 use super::receiver::Incoming;
 use super::sink::{Directory, TreeSink};
 
@@ -31,7 +34,7 @@ pub(super) struct TreeWriter {
     sink: Arc<TreeSink>,
     /// The directory used last, since neighbours come together.
     parent: Option<(Box<[u8]>, OwnedFd)>,
-    open: HashMap<u32, File>,
+    open: HashMap<u32, OpenFile>,
     /// Made at the end, when the files they name are all there.
     links: Vec<HardLink>,
     directories: Vec<Directory>,
@@ -76,8 +79,8 @@ impl TreeWriter {
         }
     }
 
-    /// Appends to a file, making it first if need be.
-    pub(super) fn write(&mut self, file: &Incoming, bytes: &[u8]) -> Result<(), ReceiveError> {
+    /// Appends to a file, making it first if need be. The bytes may be held back.
+    pub(super) fn write(&mut self, file: &Incoming, bytes: Bytes) -> Result<(), ReceiveError> {
         self.check_open(&file.path)?;
         if !self.open.contains_key(&file.id) {
             if self.open.len() == MAX_OPEN {
@@ -89,10 +92,14 @@ impl TreeWriter {
             self.open.insert(file.id, created);
         }
         if let Some(open) = self.open.get_mut(&file.id) {
-            open.write_all(bytes)
-                .map_err(|error| WriteError::new("write", &file.path, error))?;
+            open.hold(bytes);
         }
         Ok(())
+    }
+
+    /// Writes all that is held back.
+    pub(super) fn flush(&mut self) -> Result<(), WriteError> {
+        self.open.values_mut().try_for_each(OpenFile::flush)
     }
 
     /// Gives a complete file its attributes, making it first if it is empty.
@@ -102,19 +109,17 @@ impl TreeWriter {
             Some(open) => open,
             None => self.create(&file.path)?,
         };
-        set_attributes(open.as_fd(), file.permissions, file.mtime_ns, &file.xattrs)
-            .map_err(|error| WriteError::new("set the mode and time of", &file.path, error))
+        open.finish(file.permissions, file.mtime_ns, &file.xattrs)
     }
 
     /// Makes the hard links and hands the directories over; the stream is complete.
     pub(super) fn finish(&mut self) -> Result<(), WriteError> {
-        for HardLink { path, target } in std::mem::take(&mut self.links) {
+        for HardLink { path, target } in mem::take(&mut self.links) {
             self.check_open(&path)?;
             self.hard_link(&path, &target)
                 .map_err(|error| WriteError::new("create the hard link", &path, error))?;
         }
-        self.sink
-            .stream_complete(std::mem::take(&mut self.directories));
+        self.sink.stream_complete(mem::take(&mut self.directories));
         Ok(())
     }
 
@@ -126,12 +131,13 @@ impl TreeWriter {
         Ok(())
     }
 
-    fn create(&self, path: &[u8]) -> Result<File, WriteError> {
+    fn create(&mut self, path: &[u8]) -> Result<OpenFile, WriteError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let created = open_beneath(self.sink.root(), path, flags, Mode::RUSR | Mode::WUSR);
-        Ok(created
-            .map_err(|error| WriteError::new("create", path, error))?
-            .into())
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let created = self.in_parent(path, |parent, name| openat(parent, name, flags, mode));
+        let created = created.map_err(|error| WriteError::new("create", path, error))?;
+        Ok(OpenFile::new(created.into(), path))
     }
 
     fn directory(&mut self, entry: &Entry) -> Result<(), WriteError> {
@@ -212,40 +218,6 @@ impl TreeWriter {
     }
 }
 
-/// Gives a directory its final mode, time and attributes.
-///
-/// # Errors
-///
-/// Fails when the mode or time cannot be set; attributes that cannot be set are ignored.
-pub fn set_directory(root: BorrowedFd<'_>, directory: &Directory) -> Result<(), WriteError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let Directory {
-        path,
-        permissions,
-        mtime_ns,
-        xattrs,
-    } = directory;
-    open_beneath(root, path, flags, Mode::empty())
-        .and_then(|fd| set_attributes(fd.as_fd(), *permissions, *mtime_ns, xattrs))
-        .map_err(|error| WriteError::new("set the mode and time of", path, error))
-}
-
-/// Sets what is known of an open file or directory. Attributes come first: a mode may forbid
-/// writing, and the time is to be the last thing that changes.
-fn set_attributes(
-    file: BorrowedFd<'_>,
-    permissions: u32,
-    mtime_ns: i64,
-    xattrs: &Xattrs,
-) -> Result<(), Errno> {
-    for (name, value) in xattrs.iter().flat_map(|xattrs| xattrs.iter()) {
-        // As buildx does: many need rights or a file system that the client doesn't have.
-        let _ = fsetxattr(file, name.as_str(), value, XattrFlags::empty());
-    }
-    fchmod(file, Mode::from_raw_mode(permissions))?;
-    futimens(file, &timestamps(mtime_ns))
-}
-
 fn open_directory(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
     open_beneath(root, path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
 }
@@ -261,15 +233,4 @@ fn device(entry: &Entry) -> Dev {
     // The listing has refused numbers that don't fit.
     let number = |number: i64| u32::try_from(number).unwrap_or_default();
     makedev(number(entry.devmajor), number(entry.devminor))
-}
-
-fn timestamps(mtime_ns: i64) -> Timestamps {
-    let time = Timespec {
-        tv_sec: mtime_ns.div_euclid(1_000_000_000),
-        tv_nsec: mtime_ns.rem_euclid(1_000_000_000),
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
 }

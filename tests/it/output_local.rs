@@ -557,6 +557,24 @@ async fn a_full_disk_is_named_and_left_clean() {
         "cannot write d/big: No space left on device (os error 28)"
     );
     drop(stage);
+    // Files that come together, of which only some fit.
+    let stage = Stage::create(&full.0).unwrap();
+    let tree = stage.tree().unwrap();
+    let (caller, _) = serve(Sink::Tree(Arc::clone(&tree))).await;
+    let small = |number| file(&format!("{number:04}"), &"x".repeat(4 << 10));
+    let status = send_tree(
+        &caller.channel,
+        "0",
+        (0..1000).map(small).collect(),
+        Manner::Honest,
+    );
+    let message = status.await.unwrap_err().message().to_owned();
+    let number = message.strip_prefix("cannot write ").unwrap();
+    let number = number.strip_suffix(": No space left on device (os error 28)");
+    let number: u32 = number.unwrap().parse().unwrap();
+    assert!(number < 256, "{message}");
+    assert_eq!(tree.failure(), Some(message));
+    drop(stage);
     let stage = FileStage::create(Some(&full.0.join("out.tar")), temp.path()).unwrap();
     let (caller, _) = serve(Sink::File(stage.attempt().unwrap())).await;
     let status = send_file_output(&caller.channel, "0", &vec![0; 4 << 20], 1 << 20)

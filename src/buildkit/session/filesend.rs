@@ -5,21 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use mbuild_proto::filesync::BytesMessage;
 use mbuild_proto::filesync::file_send_server::{FileSend, FileSendServer};
 use mbuild_proto::fsutil::packet::PacketType;
 use mbuild_proto::fsutil::{self, Stat};
 use prost::Message;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tonic::codegen::BoxStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::batches::{Batches, batches};
 use super::status::failure;
 use super::{MAX_MESSAGE, Services};
 use crate::receive::{
@@ -66,8 +65,8 @@ type Answers = mpsc::Sender<Result<Bytes, Status>>;
 impl FileSend for FileReceiver {
     type DiffCopyStream = BoxStream<Bytes>;
 
-    /// The stream is read on a thread of its own that also writes, so that what is buffered is
-    /// what HTTP/2's windows let through. No time limit here: a daemon may pause for a long step,
+    /// A thread of the call's own decodes and writes, a batch at a time, so that what is buffered
+    /// is a few batches and what HTTP/2's windows let through. No time limit here: a daemon may pause for a long step,
     /// and the session notices a dead one, which ends this stream.
     async fn diff_copy(
         &self,
@@ -85,11 +84,7 @@ impl FileSend for FileReceiver {
                 "exporter {id} has sent its file before"
             )));
         }
-        let input = Input {
-            stream: request.into_inner(),
-            runtime: Handle::current(),
-            received: Arc::clone(&self.sinks.received),
-        };
+        let input = batches(request.into_inner(), Arc::clone(&self.sinks.received));
         // Room for all replies there can be: the thread never waits for the daemon to take one,
         // since the daemon may itself be waiting for us to take its data.
         let (answers, answered) = mpsc::channel(Transfer::MAX_REPLIES + 2);
@@ -109,51 +104,11 @@ impl FileSend for FileReceiver {
     }
 }
 
-/// The daemon's messages, read by a thread that may block.
-struct Input {
-    stream: Streaming<Bytes>,
-    runtime: Handle,
-    received: Arc<AtomicU64>,
-}
-
-impl Input {
-    /// Waits for the next message; `None` after an orderly end.
-    fn next(&mut self) -> Result<Option<Bytes>, Status> {
-        let message = self.runtime.block_on(self.stream.next()).transpose()?;
-        if let Some(message) = &message {
-            self.received
-                .fetch_add(message.len() as u64, Ordering::Relaxed);
-        }
-        Ok(message)
-    }
-}
-
-fn receive_tree(mut input: Input, tree: Arc<TreeSink>, answers: &Answers) -> Result<(), Status> {
+fn receive_tree(mut input: Batches, tree: Arc<TreeSink>, answers: &Answers) -> Result<(), Status> {
     let mut transfer = Transfer::new(Arc::clone(&tree));
     let mut replies = Vec::new();
-    loop {
-        let Some(message) = input.next()? else {
-            return Err(refusal(&ReceiveError::Cut));
-        };
-        let progress = packet(message).and_then(|packet| {
-            transfer.accept(packet, &mut replies).map_err(|error| {
-                let status = refusal(&error);
-                if matches!(error, ReceiveError::Write(_)) {
-                    tree.fail(status.message().to_owned());
-                }
-                status
-            })
-        });
-        match progress {
-            // The daemon resets the stream right after its own end, so nothing more is read.
-            Ok(Progress::Done) => return Ok(()),
-            Ok(Progress::More) => {}
-            Err(status) => {
-                let text = status.message().to_owned();
-                let _ = answers.try_send(Ok(encode(PacketType::Err, 0, text.into())));
-                return Err(status);
-            }
-        }
+    while let Some(messages) = input.next()? {
+        let progress = take(messages, &mut transfer, &mut replies);
         for reply in replies.drain(..) {
             let bytes = match reply {
                 Reply::Request(id) => encode(PacketType::Req, id, Bytes::new()),
@@ -165,20 +120,54 @@ fn receive_tree(mut input: Input, tree: Arc<TreeSink>, answers: &Answers) -> Res
                 ));
             }
         }
+        match progress {
+            // The daemon resets the stream right after its own end, so nothing more is read.
+            Ok(Progress::Done) => return Ok(()),
+            Ok(Progress::More) => {}
+            Err(error) => {
+                let status = refusal(&error);
+                let text = status.message().to_owned();
+                let _ = answers.try_send(Ok(encode(PacketType::Err, 0, text.clone().into())));
+                if matches!(error, ReceiveError::Write(_)) {
+                    tree.fail(text);
+                }
+                return Err(status);
+            }
+        }
     }
+    Err(refusal(&ReceiveError::Cut))
 }
 
-fn receive_file(mut input: Input, file: &FileSink) -> Result<(), Status> {
+/// Writes what came together, and gathers the answers to it.
+fn take(
+    messages: Vec<Bytes>,
+    transfer: &mut Transfer,
+    replies: &mut Vec<Reply>,
+) -> Result<Progress, ReceiveError> {
+    for message in messages {
+        if transfer.accept(packet(message)?, replies)? == Progress::Done {
+            return Ok(Progress::Done);
+        }
+    }
+    transfer.flush()?;
+    Ok(Progress::More)
+}
+
+fn receive_file(mut input: Batches, file: &FileSink) -> Result<(), Status> {
     let failed = |error: std::io::Error| {
         let context = format!("cannot write {}", file.path().display());
         let status = failure(Code::Unknown, &context, &error);
         file.fail(status.message().to_owned());
         status
     };
-    while let Some(message) = input.next()? {
-        let message = BytesMessage::decode(message)
-            .map_err(|_| Status::invalid_argument("a message that is no piece of a file"))?;
-        file.append(&message.data).map_err(failed)?;
+    while let Some(messages) = input.next()? {
+        let mut pieces = Vec::with_capacity(messages.len());
+        for message in messages {
+            let message = BytesMessage::decode(message)
+                .map_err(|_| Status::invalid_argument("a message that is no piece of a file"))?;
+            pieces.push(message.data);
+        }
+        file.append(&pieces).map_err(failed)?;
     }
     file.finish().map_err(failed)
 }
@@ -191,9 +180,9 @@ fn exporter_id(metadata: &MetadataMap) -> Result<u32, Status> {
     id.ok_or_else(|| Status::invalid_argument(format!("{EXPORTER_ID} is not a number")))
 }
 
-fn packet(message: Bytes) -> Result<Packet, Status> {
+fn packet(message: Bytes) -> Result<Packet, ReceiveError> {
     let packet = fsutil::Packet::decode(message)
-        .map_err(|_| Status::invalid_argument("a message that is no packet of a tree"))?;
+        .map_err(|_| ReceiveError::Protocol("a message that is no packet of a tree"))?;
     Ok(match PacketType::try_from(packet.r#type) {
         Ok(PacketType::Stat) => packet
             .stat

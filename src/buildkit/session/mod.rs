@@ -6,6 +6,7 @@
 
 mod auth;
 mod authority;
+mod batches;
 mod content;
 mod dispatch;
 mod filesend;

@@ -14,7 +14,7 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 fn sink(bytes: &[u8]) -> Arc<FileSink> {
     let sink = FileSink::new(tempfile::tempfile().unwrap(), "an archive");
-    sink.append(bytes).unwrap();
+    sink.append(&[bytes]).unwrap();
     sink.finish().unwrap();
     Arc::new(sink)
 }
