@@ -6,6 +6,7 @@
 
 mod append;
 mod attributes;
+mod backlog;
 mod beneath;
 mod entry;
 mod error;
@@ -24,6 +25,6 @@ pub use entry::{Entry, Kind, Xattrs};
 pub use error::{ReceiveError, Refusal, WriteError, shown};
 pub use file::FileSink;
 pub use listing::Listing;
-pub use receiver::{Packet, Receiver, Step};
+pub use receiver::{Incoming, Job, Packet, Receiver, Step};
 pub use sink::{Directory, TreeSink, TreeState};
 pub use transfer::{Progress, Reply, Transfer};

@@ -23,12 +23,17 @@ pub(super) struct OpenFile {
 
 impl OpenFile {
     /// Writes into an empty file, which is named `path` in errors.
-    pub(super) fn new(file: File, path: &[u8]) -> Self {
+    pub(super) fn new(file: File, path: Box<[u8]>) -> Self {
         Self {
             file,
-            path: path.into(),
+            path,
             held: Vec::new(),
         }
+    }
+
+    /// What it is called in errors.
+    pub(super) fn path(&self) -> &[u8] {
+        &self.path
     }
 
     /// Takes more of the contents. The caller sees to it that what is held has a limit.

@@ -33,19 +33,26 @@ pub enum Packet {
     Unexpected,
 }
 
-/// What a packet asks of the disk.
+/// What a packet asks for.
 #[derive(Debug)]
-pub enum Step<'a> {
+pub enum Step {
     /// Nothing.
     Nothing,
-    /// Make this entry, which is no regular file with contents.
-    Make(Entry, Kind),
-    /// Append to a file; it is new if nothing was written yet.
-    Write(&'a Incoming, Bytes),
-    /// A file is complete; it is new if it is empty.
-    Close(Incoming),
+    /// Something is to be done on the disk, after all that was asked for before.
+    Do(Job),
     /// The transfer is over.
     Done,
+}
+
+/// A piece of work on the disk.
+#[derive(Debug)]
+pub enum Job {
+    /// Make this entry, which is no regular file with contents.
+    Make(Entry, Kind),
+    /// Append to the file of this number, which is to be made if it has a path here.
+    Write(u32, Option<Box<[u8]>>, Bytes),
+    /// A file is complete; it is to be made if it is empty.
+    Close(Incoming),
 }
 
 /// A regular file whose contents are not complete yet.
@@ -85,7 +92,7 @@ impl Receiver {
     ///
     /// Fails on entries that are refused, on contents of another length than announced, on
     /// packets out of place, and when the daemon reports a failure.
-    pub fn accept(&mut self, packet: Packet) -> Result<Step<'_>, ReceiveError> {
+    pub fn accept(&mut self, packet: Packet) -> Result<Step, ReceiveError> {
         match packet {
             Packet::Entry(_) | Packet::EndOfEntries if self.listed => Err(ReceiveError::Protocol(
                 "an entry after the end of the listing",
@@ -127,32 +134,33 @@ impl Receiver {
         complete
     }
 
-    fn entry(&mut self, entry: Entry) -> Result<Step<'_>, ReceiveError> {
+    fn entry(&mut self, entry: Entry) -> Result<Step, ReceiveError> {
         let id = self.listing.count();
         match self.listing.accept(&entry)? {
             Kind::File => {
                 self.waiting.push(incoming(id, &entry));
                 Ok(Step::Nothing)
             }
-            kind => Ok(Step::Make(entry, kind)),
+            kind => Ok(Step::Do(Job::Make(entry, kind))),
         }
     }
 
-    fn data(&mut self, id: u32, bytes: Bytes) -> Result<Step<'_>, ReceiveError> {
+    fn data(&mut self, id: u32, bytes: Bytes) -> Result<Step, ReceiveError> {
         let file = self.requested.get_mut(&id).ok_or(NOT_REQUESTED)?;
+        let new = (file.received == 0).then(|| file.path.clone());
         file.received += bytes.len() as u64;
         if file.received > file.size {
             return Err(wrong_size(file));
         }
-        Ok(Step::Write(file, bytes))
+        Ok(Step::Do(Job::Write(id, new, bytes)))
     }
 
-    fn close(&mut self, id: u32) -> Result<Step<'_>, ReceiveError> {
+    fn close(&mut self, id: u32) -> Result<Step, ReceiveError> {
         let file = self.requested.remove(&id).ok_or(NOT_REQUESTED)?;
         if file.received != file.size {
             return Err(wrong_size(&file));
         }
-        Ok(Step::Close(file))
+        Ok(Step::Do(Job::Close(file)))
     }
 }
 
@@ -204,9 +212,12 @@ mod tests {
             let step = receiver.accept(packet).map_err(|error| error.to_string())?;
             last = match step {
                 Step::Nothing => "nothing".to_owned(),
-                Step::Make(entry, kind) => format!("make {} {kind:?}", shown(&entry.path)),
-                Step::Write(file, bytes) => format!("write {} {}", shown(&file.path), bytes.len()),
-                Step::Close(file) => format!("close {}", shown(&file.path)),
+                Step::Do(Job::Make(entry, kind)) => format!("make {} {kind:?}", shown(&entry.path)),
+                Step::Do(Job::Write(_, Some(path), bytes)) => {
+                    format!("new {} {}", shown(&path), bytes.len())
+                }
+                Step::Do(Job::Write(id, None, bytes)) => format!("write {id} {}", bytes.len()),
+                Step::Do(Job::Close(file)) => format!("close {}", shown(&file.path)),
                 Step::Done => "done".to_owned(),
             };
             while receiver.next_request().is_some() {}
@@ -231,10 +242,10 @@ mod tests {
         );
         let listed = || vec![file("a", 3), file("b", 1), Packet::EndOfEntries];
         let with = |more: Vec<Packet>| listed().into_iter().chain(more).collect();
-        check(with(vec![data(1, "x"), data(0, "ab")]), Ok("write a 2"));
+        check(with(vec![data(1, "x"), data(0, "ab")]), Ok("new a 2"));
         check(
             with(vec![data(0, "ab"), data(1, "x"), data(1, ""), data(0, "c")]),
-            Ok("write a 1"),
+            Ok("write 0 1"),
         );
         check(
             with(vec![data(0, "abc"), data(0, ""), data(1, "x"), data(1, "")]),

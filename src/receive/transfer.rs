@@ -1,13 +1,20 @@
 //! [`Transfer`]: one tree, packet by packet, from the daemon to the disk.
 //!
-//! Blocks on the disk, so it belongs on a thread of its own. What to send back is returned.
+//! Blocks on the disk, so it belongs on a thread of its own, which takes packets and works in
+//! turn. What to send back is returned.
 
 use std::sync::Arc;
 
+use super::backlog::Backlog;
 use super::error::ReceiveError;
-use super::receiver::{Packet, Receiver, Step};
+use super::receiver::{Job, Packet, Receiver, Step};
 use super::sink::TreeSink;
 use super::writer::TreeWriter;
+
+/// Pieces of work done at once, and bytes: then it is looked what came meanwhile. Eight small
+/// files take less time than a daemon needs to list a hundred.
+const SOME_JOBS: usize = 16;
+const SOME_BYTES: usize = 256 << 10;
 
 /// A packet to send to the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +38,7 @@ pub enum Progress {
 #[derive(Debug)]
 pub struct Transfer {
     receiver: Receiver,
+    backlog: Backlog,
     writer: TreeWriter,
 }
 
@@ -42,46 +50,68 @@ impl Transfer {
     pub fn new(sink: Arc<TreeSink>) -> Self {
         Self {
             receiver: Receiver::default(),
+            backlog: Backlog::default(),
             writer: TreeWriter::new(sink),
         }
     }
 
-    /// Takes a packet, and adds what is to be sent to `replies`. Contents may be held back until
-    /// the file is complete or [`Transfer::flush`].
+    /// Takes a packet. What it asks of the disk waits until [`Transfer::work`].
     ///
     /// # Errors
     ///
     /// Any error ends the transfer: tell the daemon, and drop it.
-    pub fn accept(
-        &mut self,
-        packet: Packet,
-        replies: &mut Vec<Reply>,
-    ) -> Result<Progress, ReceiveError> {
+    pub fn accept(&mut self, packet: Packet) -> Result<Progress, ReceiveError> {
         match self.receiver.accept(packet)? {
             Step::Nothing => {}
-            Step::Make(entry, kind) => self.writer.make(&entry, kind)?,
-            Step::Write(file, bytes) => self.writer.write(file, bytes)?,
-            Step::Close(file) => self.writer.close(&file)?,
+            Step::Do(job) => self.backlog.push(job),
             Step::Done => return Ok(Progress::Done),
-        }
-        while let Some(id) = self.receiver.next_request() {
-            replies.push(Reply::Request(id));
-        }
-        if self.receiver.finish() {
-            self.writer.finish()?;
-            replies.push(Reply::Fin);
         }
         Ok(Progress::More)
     }
 
-    /// Writes what files that are not complete hold back, so that nothing of the packets stays
-    /// in memory. To be called now and then, at best where more packets must be waited for.
+    /// Does some of what is to be done, and adds what is to be sent to `replies`. To be called
+    /// after packets were taken, and as long as there is work.
     ///
     /// # Errors
     ///
     /// Any error ends the transfer: tell the daemon, and drop it.
-    pub fn flush(&mut self) -> Result<(), ReceiveError> {
-        Ok(self.writer.flush()?)
+    pub fn work(&mut self, replies: &mut Vec<Reply>) -> Result<(), ReceiveError> {
+        let mut bytes = 0;
+        for _ in 0..SOME_JOBS {
+            let Some((job, size)) = self.backlog.pop() else {
+                break;
+            };
+            match job {
+                Job::Make(entry, kind) => self.writer.make(&entry, kind)?,
+                Job::Write(id, new, bytes) => self.writer.write(id, new, bytes)?,
+                Job::Close(file) => self.writer.close(&file)?,
+            }
+            bytes += size;
+            if bytes >= SOME_BYTES {
+                break;
+            }
+        }
+        self.writer.flush()?;
+        while self.backlog.may_ask()
+            && let Some(id) = self.receiver.next_request()
+        {
+            replies.push(Reply::Request(id));
+        }
+        if self.backlog.is_empty() && self.receiver.finish() {
+            self.writer.finish()?;
+            replies.push(Reply::Fin);
+        }
+        Ok(())
+    }
+
+    /// Whether there is work.
+    pub fn has_work(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Whether there is so much work that no more packets should be taken.
+    pub fn is_full(&self) -> bool {
+        !self.backlog.may_read()
     }
 }
 
@@ -122,39 +152,46 @@ mod tests {
     fn send(sink: &Arc<TreeSink>, entries: Vec<Entry>) -> Result<(), ReceiveError> {
         let mut transfer = Transfer::new(Arc::clone(sink));
         let mut replies = Vec::new();
+        let mut accept = |packet, replies: &mut Vec<Reply>| {
+            let progress = transfer.accept(packet);
+            transfer.work(replies).and(progress)
+        };
         let paths: Vec<Bytes> = entries.iter().map(|entry| entry.path.clone()).collect();
         for mut entry in entries {
             if entry.mode & 0x8f28_0000 == 0 {
                 entry.size = entry.path.len() as i64;
             }
-            transfer.accept(Packet::Entry(entry), &mut replies)?;
+            accept(Packet::Entry(entry), &mut replies)?;
         }
-        transfer.accept(Packet::EndOfEntries, &mut replies)?;
+        accept(Packet::EndOfEntries, &mut replies)?;
         while !replies.is_empty() {
             for reply in std::mem::take(&mut replies) {
                 let Reply::Request(id) = reply else {
-                    let end = transfer.accept(Packet::Fin, &mut replies)?;
+                    let end = accept(Packet::Fin, &mut replies)?;
                     assert_eq!(end, Progress::Done);
                     return Ok(());
                 };
                 let contents = paths[id as usize].clone();
-                transfer.accept(Packet::Data(id, contents), &mut replies)?;
-                transfer.accept(Packet::Data(id, Bytes::new()), &mut replies)?;
+                accept(Packet::Data(id, contents), &mut replies)?;
+                accept(Packet::Data(id, Bytes::new()), &mut replies)?;
             }
         }
         panic!("no end was sent");
     }
 
     #[test]
-    fn what_is_held_back_is_there_after_a_flush() {
+    fn what_came_is_there_after_the_work() {
         let (temp, sink) = sink();
         let mut transfer = Transfer::new(sink);
         let mut replies = Vec::new();
         let mut accept = |packets: Vec<Packet>| {
+            transfer.work(&mut replies).unwrap();
             for packet in packets {
-                transfer.accept(packet, &mut replies).unwrap();
+                transfer.accept(packet).unwrap();
             }
-            transfer.flush().unwrap();
+            while transfer.has_work() {
+                transfer.work(&mut replies).unwrap();
+            }
         };
         let file = |path, size| {
             Packet::Entry(Entry {
@@ -164,12 +201,8 @@ mod tests {
         };
         let data = |id, bytes: &'static str| Packet::Data(id, bytes.into());
         let read = |path| fs::read_to_string(temp.path().join(path)).unwrap();
-        accept(vec![
-            file("a", 6),
-            file("b", 4),
-            file("c", 2),
-            data(0, "ab"),
-        ]);
+        accept(vec![file("a", 6), file("b", 4), file("c", 2)]);
+        accept(vec![data(0, "ab")]);
         assert_eq!(read("a"), "ab");
         // Interleaved, in the order in which it came to each file.
         accept(vec![
@@ -189,7 +222,10 @@ mod tests {
     fn files_that_are_open_at_once_have_a_limit() {
         let (_temp, sink) = sink();
         let mut transfer = Transfer::new(sink);
-        let mut send = |packet| transfer.accept(packet, &mut Vec::new());
+        let mut send = |packet| {
+            transfer.accept(packet)?;
+            transfer.work(&mut Vec::new())
+        };
         for number in 0..65 {
             let entry = Entry {
                 path: format!("{number:02}").into(),
@@ -204,6 +240,41 @@ mod tests {
         let error = send(Packet::Data(64, "x".into())).unwrap_err();
         let expect = "the daemon sent too much: the contents of more than 64 files at once";
         assert_eq!(error.to_string(), expect);
+    }
+
+    #[test]
+    fn a_listing_is_read_on_while_files_wait_to_be_written() {
+        let (temp, sink) = sink();
+        let mut transfer = Transfer::new(sink);
+        let mut replies = Vec::new();
+        let list = |transfer: &mut Transfer, numbers: std::ops::Range<u32>| {
+            for number in numbers {
+                let entry = Entry {
+                    path: format!("{number:05}").into(),
+                    size: 8000,
+                    ..Entry::default()
+                };
+                transfer.accept(Packet::Entry(entry)).unwrap();
+            }
+        };
+        list(&mut transfer, 0..1000);
+        transfer.work(&mut replies).unwrap();
+        assert_eq!(replies.len(), 1000);
+        let contents = Bytes::from(vec![b'x'; 8000]);
+        for id in 0..1000 {
+            assert_eq!(transfer.is_full(), id > 507, "{id}");
+            transfer.accept(Packet::Data(id, contents.clone())).unwrap();
+            transfer.accept(Packet::Data(id, Bytes::new())).unwrap();
+        }
+        // It was told to wait; the listing would be taken, but asks for nothing.
+        list(&mut transfer, 1000..2000);
+        transfer.work(&mut replies).unwrap();
+        assert_eq!(replies.len(), 1000);
+        while transfer.has_work() {
+            transfer.work(&mut replies).unwrap();
+        }
+        assert_eq!(replies.len(), 2000);
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1000);
     }
 
     fn metadata(path: impl AsRef<Path>) -> fs::Metadata {

@@ -79,7 +79,7 @@ mod tests {
             size: u64::MAX - u64::from(id),
             received: 0,
             mtime_ns: -i64::from(id),
-            xattrs: (id % 3 == 0).then(|| Box::new(xattrs.into())),
+            xattrs: id.is_multiple_of(3).then(|| Box::new(xattrs.into())),
         }
     }
 

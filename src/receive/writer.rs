@@ -79,19 +79,25 @@ impl TreeWriter {
         }
     }
 
-    /// Appends to a file, making it first if need be. The bytes may be held back.
-    pub(super) fn write(&mut self, file: &Incoming, bytes: Bytes) -> Result<(), ReceiveError> {
-        self.check_open(&file.path)?;
-        if !self.open.contains_key(&file.id) {
+    /// Appends to a file, which is made if it has a path here. The bytes are held back until
+    /// the file is closed or [`TreeWriter::flush`].
+    pub(super) fn write(
+        &mut self,
+        id: u32,
+        new: Option<Box<[u8]>>,
+        bytes: Bytes,
+    ) -> Result<(), ReceiveError> {
+        if let Some(path) = new {
+            self.check_open(&path)?;
             if self.open.len() == MAX_OPEN {
                 return Err(ReceiveError::TooMuch(
                     "the contents of more than 64 files at once",
                 ));
             }
-            let created = self.create(&file.path)?;
-            self.open.insert(file.id, created);
+            let created = self.create(path)?;
+            self.open.insert(id, created);
         }
-        if let Some(open) = self.open.get_mut(&file.id) {
+        if let Some(open) = self.open.get_mut(&id) {
             open.hold(bytes);
         }
         Ok(())
@@ -99,6 +105,9 @@ impl TreeWriter {
 
     /// Writes all that is held back.
     pub(super) fn flush(&mut self) -> Result<(), WriteError> {
+        if let Some(open) = self.open.values().next() {
+            self.check_open(open.path())?;
+        }
         self.open.values_mut().try_for_each(OpenFile::flush)
     }
 
@@ -107,7 +116,7 @@ impl TreeWriter {
         self.check_open(&file.path)?;
         let open = match self.open.remove(&file.id) {
             Some(open) => open,
-            None => self.create(&file.path)?,
+            None => self.create(file.path.clone())?,
         };
         open.finish(file.permissions, file.mtime_ns, &file.xattrs)
     }
@@ -131,13 +140,15 @@ impl TreeWriter {
         Ok(())
     }
 
-    fn create(&mut self, path: &[u8]) -> Result<OpenFile, WriteError> {
+    fn create(&mut self, path: Box<[u8]>) -> Result<OpenFile, WriteError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
-        let created = self.in_parent(path, |parent, name| openat(parent, name, flags, mode));
-        let created = created.map_err(|error| WriteError::new("create", path, error))?;
-        Ok(OpenFile::new(created.into(), path))
+        let created = self.in_parent(&path, |parent, name| openat(parent, name, flags, mode));
+        match created {
+            Ok(file) => Ok(OpenFile::new(file.into(), path)),
+            Err(error) => Err(WriteError::new("create", &path, error)),
+        }
     }
 
     fn directory(&mut self, entry: &Entry) -> Result<(), WriteError> {

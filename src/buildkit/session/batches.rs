@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
-/// Bytes handed over at once; a larger message is a batch of its own. A batch is collected, one
-/// waits and one is worked on: with a daemon's messages of 32 KiB that is less than 1 MiB. What
-/// else is on its way waits in HTTP/2's window.
+/// Bytes handed over at once; a larger message is a batch of its own. One batch is collected and
+/// one waits; what else is on its way waits in HTTP/2's window.
 const MAX_BATCH: usize = 256 << 10;
 /// What a message takes in the batch beside its bytes, so that empty ones have a limit as well.
 const MESSAGE: usize = mem::size_of::<Bytes>();
@@ -45,16 +45,27 @@ where
 }
 
 impl Batches {
-    /// Waits for the next messages; `None` after an orderly end.
+    /// Waits for the next messages; none come after an orderly end only.
     ///
     /// # Errors
     ///
     /// Fails when the stream did, after all messages before that, and when the task was ended.
-    pub(super) fn next(&mut self) -> Result<Option<Vec<Bytes>>, Status> {
-        let gone = || Err(Status::cancelled("the session has ended"));
-        let messages = self.batches.blocking_recv().unwrap_or_else(gone)?;
-        Ok((!messages.is_empty()).then_some(messages))
+    pub(super) fn next(&mut self) -> Result<Vec<Bytes>, Status> {
+        self.batches.blocking_recv().unwrap_or_else(gone)
     }
+
+    /// Returns what [`Batches::next`] would, if it need not wait.
+    pub(super) fn ready(&mut self) -> Option<Result<Vec<Bytes>, Status>> {
+        match self.batches.try_recv() {
+            Ok(batch) => Some(batch),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(gone()),
+        }
+    }
+}
+
+fn gone() -> Batch {
+    Err(Status::cancelled("the session has ended"))
 }
 
 async fn pass_on<S>(mut stream: S, sender: mpsc::Sender<Batch>, received: Arc<AtomicU64>)
@@ -107,8 +118,8 @@ mod tests {
             let mut lengths = Vec::new();
             loop {
                 match batches.next() {
-                    Ok(Some(batch)) => lengths.push(batch.len()),
-                    Ok(None) => return (lengths, Ok(())),
+                    Ok(batch) if batch.is_empty() => return (lengths, Ok(())),
+                    Ok(batch) => lengths.push(batch.len()),
                     Err(status) => return (lengths, Err(status.message().to_owned())),
                 }
             }
@@ -120,8 +131,8 @@ mod tests {
     async fn check(messages: Vec<Message>, expect: (&[usize], Result<(), &str>)) {
         let stream = stream::iter(messages);
         let (lengths, end) = read(batches(stream, Arc::default())).await;
-        let end = end.as_ref().map(|()| ()).map_err(String::as_str);
-        assert_eq!((&lengths[..], end), expect);
+        let (expected, how) = expect;
+        assert_eq!((&lengths[..], end), (expected, how.map_err(str::to_owned)));
     }
 
     fn message(length: usize) -> Message {
@@ -163,7 +174,8 @@ mod tests {
                 .expect("it waits")
                 .unwrap();
             batches = rest;
-            assert_eq!(batch.map(|batch| batch.len()), Some(1));
+            assert_eq!(batch.len(), 1);
+            assert!(batches.ready().is_none());
             assert_eq!(received.load(Ordering::Relaxed), 7 * round);
         }
     }

@@ -104,11 +104,19 @@ impl FileSend for FileReceiver {
     }
 }
 
+/// Takes what came and works in turn: it waits for the daemon only where nothing is to be done,
+/// and the daemon waits where there is too much of it.
 fn receive_tree(mut input: Batches, tree: Arc<TreeSink>, answers: &Answers) -> Result<(), Status> {
     let mut transfer = Transfer::new(Arc::clone(&tree));
     let mut replies = Vec::new();
-    while let Some(messages) = input.next()? {
-        let progress = take(messages, &mut transfer, &mut replies);
+    loop {
+        let came = match transfer.has_work() {
+            false => Some(input.next()),
+            true if transfer.is_full() => None,
+            true => input.ready(),
+        };
+        let came = came.transpose()?;
+        let progress = proceed(came, &mut transfer, &mut replies);
         for reply in replies.drain(..) {
             let bytes = match reply {
                 Reply::Request(id) => encode(PacketType::Req, id, Bytes::new()),
@@ -135,21 +143,25 @@ fn receive_tree(mut input: Batches, tree: Arc<TreeSink>, answers: &Answers) -> R
             }
         }
     }
-    Err(refusal(&ReceiveError::Cut))
 }
 
-/// Writes what came together, and gathers the answers to it.
-fn take(
-    messages: Vec<Bytes>,
+/// Takes what came together, if anything did, and does some of the work.
+fn proceed(
+    came: Option<Vec<Bytes>>,
     transfer: &mut Transfer,
     replies: &mut Vec<Reply>,
 ) -> Result<Progress, ReceiveError> {
-    for message in messages {
-        if transfer.accept(packet(message)?, replies)? == Progress::Done {
-            return Ok(Progress::Done);
+    if let Some(messages) = came {
+        if messages.is_empty() {
+            return Err(ReceiveError::Cut);
+        }
+        for message in messages {
+            if transfer.accept(packet(message)?)? == Progress::Done {
+                return Ok(Progress::Done);
+            }
         }
     }
-    transfer.flush()?;
+    transfer.work(replies)?;
     Ok(Progress::More)
 }
 
@@ -160,7 +172,11 @@ fn receive_file(mut input: Batches, file: &FileSink) -> Result<(), Status> {
         file.fail(status.message().to_owned());
         status
     };
-    while let Some(messages) = input.next()? {
+    loop {
+        let messages = input.next()?;
+        if messages.is_empty() {
+            return file.finish().map_err(failed);
+        }
         let mut pieces = Vec::with_capacity(messages.len());
         for message in messages {
             let message = BytesMessage::decode(message)
@@ -169,7 +185,6 @@ fn receive_file(mut input: Batches, file: &FileSink) -> Result<(), Status> {
         }
         file.append(&pieces).map_err(failed)?;
     }
-    file.finish().map_err(failed)
 }
 
 fn exporter_id(metadata: &MetadataMap) -> Result<u32, Status> {
