@@ -160,9 +160,8 @@ impl Transfer {
     /// Whether there is enough for another piece of work that reads: daemons ask for one file at a
     /// time, and those that come while others are read are read together.
     fn may_read(&self) -> bool {
-        let few = self.opened.is_empty() && self.asked.len() < FILES;
-        let none = self.opened.is_empty() && self.asked.is_empty();
-        !none && !(few && self.reading > 0)
+        let enough = !self.opened.is_empty() || self.asked.len() >= FILES;
+        enough || (self.reading == 0 && !self.asked.is_empty())
     }
 
     fn take(&mut self, request: Option<Result<Packet, Status>>) -> Result<(), Status> {
