@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, TryFutureExt};
 use hyper_util::rt::TokioIo;
@@ -69,6 +69,7 @@ struct Inner {
     line: Line,
     info: DaemonInfo,
     running: Option<usize>,
+    round_trip: Duration,
     capabilities: OnceCell<Asked>,
 }
 
@@ -89,7 +90,12 @@ impl Connection {
         } = dialer.terms();
         let line = Line::default();
         let answer = greet(stream, &origin, line.clone());
-        let (channel, mut info, running) = match tokio::time::timeout(limit, answer).await {
+        let Greeted {
+            channel,
+            mut info,
+            running,
+            round_trip,
+        } = match tokio::time::timeout(limit, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(status)) => return Err(ConnectError::from_answer(endpoint, &status, &line)),
             Err(_) => return Err(ConnectError::from_silence(endpoint, limit, &line)),
@@ -102,6 +108,7 @@ impl Connection {
             line,
             info,
             running,
+            round_trip,
             capabilities: OnceCell::new(),
         };
         Ok(Self {
@@ -119,6 +126,11 @@ impl Connection {
     /// It is asked along with everything else: who wants to know waits for no answer more.
     pub fn running(&self) -> Option<usize> {
         self.inner.running
+    }
+
+    /// How long it took to say who it is: a round trip, and what the daemon needed for it.
+    pub fn round_trip(&self) -> Duration {
+        self.inner.round_trip
     }
 
     /// The endpoint as the user knows it.
@@ -240,12 +252,16 @@ fn control(channel: Channel) -> ControlClient<Channel> {
         .max_encoding_message_size(MAX_MESSAGE)
 }
 
+/// What is known after the first answers.
+struct Greeted {
+    channel: Channel,
+    info: DaemonInfo,
+    running: Option<usize>,
+    round_trip: Duration,
+}
+
 /// Starts HTTP/2 on the stream and asks the first questions, all at once.
-async fn greet(
-    stream: ByteStream,
-    origin: &str,
-    line: Line,
-) -> Result<(Channel, DaemonInfo, Option<usize>), Status> {
+async fn greet(stream: ByteStream, origin: &str, line: Line) -> Result<Greeted, Status> {
     let origin = origin
         .parse()
         .map_err(|_| Status::internal(format!("bad origin {origin}")))?;
@@ -258,11 +274,18 @@ async fn greet(
         .connect_with_connector(once(stream, line))
         .await
         .map_err(|error| Status::from_error(Box::new(error)))?;
-    let (info, running) = tokio::try_join!(
-        DaemonInfo::ask(control(channel.clone())),
+    let asked = Instant::now();
+    let introduced = DaemonInfo::ask(control(channel.clone()));
+    let ((info, round_trip), running) = tokio::try_join!(
+        introduced.map_ok(|info| (info, asked.elapsed())),
         history::running_builds(control(channel.clone())).map(Ok),
     )?;
-    Ok((channel, info, running))
+    Ok(Greeted {
+        channel,
+        info,
+        running,
+        round_trip,
+    })
 }
 
 /// See [`Connection::loss`].

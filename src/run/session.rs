@@ -33,7 +33,8 @@ impl OpenSession {
         shared_key: &str,
         services: Services,
     ) -> Result<Self, UnitError> {
-        let session = Session::new(shared_key, services).map_err(PrepareError::Random)?;
+        let mut session = Session::new(shared_key, services).map_err(PrepareError::Random)?;
+        session.round_trip = Some(connection.round_trip());
         let open = session.opening();
         let Opening { stream, outcome } = connection.open_session(&open).await?;
         let liveness = connection.line().liveness.clone();

@@ -36,6 +36,8 @@ pub use serve::SessionEnd;
 pub use ssh::{SshAgent, SshWarnings};
 pub use tokens::{Token, TokenFetcher, TokenRequest, TokenSource};
 
+use std::time::Duration;
+
 use super::pipe::SessionOpen;
 
 /// What a daemon may ask of us during one run: a snapshot of its inputs.
@@ -49,6 +51,9 @@ pub struct Session {
     /// Names the directories to the daemon across sessions, so that only what changed is sent;
     /// empty for none.
     pub shared_key: String,
+    /// How long an answer takes at least, which says how much may be under way; `None` where
+    /// nobody measured it.
+    pub round_trip: Option<Duration>,
     services: Services,
 }
 
@@ -62,6 +67,7 @@ impl Session {
         Ok(Self {
             id: random_id()?,
             shared_key: shared_key.into(),
+            round_trip: None,
             services,
         })
     }

@@ -4,6 +4,7 @@
 //! they end. It never sends GOAWAY: a daemon opens no second connection, so that would end the
 //! session while builds still need it.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,10 +24,12 @@ use crate::buildkit::io::{Io, Liveness};
 /// Header lists of this size pass: ignore files and lists of paths travel in headers. hyper's
 /// own 16 KiB would make the daemon refuse to ask for a context (hyperium/hyper#3686).
 const MAX_HEADER_LIST: u32 = 16 << 20;
-/// What a daemon may send ahead on one call: an exporter's output. h2 gives half a window back at
-/// a time, so a line of 1 Gbit/s and 50 ms, which holds 6.25 MB, needs twice that: with 8 MiB it
-/// is used to 80 %.
-const STREAM_WINDOW: u32 = 16 << 20;
+/// What a daemon may send ahead on one call: an exporter's output. It fills, and memory with it,
+/// where the disk is slower than the daemon.
+const STREAM_WINDOW: RangeInclusive<u64> = 2 << 20..=16 << 20;
+/// Bytes that a window is to let through in a second. h2 gives half a window back at a time, so
+/// this is twice what a line of 1 Gbit/s carries.
+const WINDOW_RATE: u64 = 256 << 20;
 /// What it may send ahead on all calls; half of this is also h2's allowance for small frames
 /// that wait to be read, and a thousand file requests are a thousand of them.
 const CONNECTION_WINDOW: u32 = 32 << 20;
@@ -70,7 +73,8 @@ impl Session {
         let tasks = Tasks::default();
         let _cancel_tasks = tasks.cancel.clone().drop_guard();
 
-        let connection = server(tasks.clone()).serve_connection(
+        let window = stream_window(self.round_trip);
+        let connection = server(tasks.clone(), window).serve_connection(
             TokioIo::new(&mut pipe),
             service_fn(move |request| {
                 let services: Arc<Services> = Arc::clone(&services);
@@ -90,17 +94,27 @@ impl Session {
     }
 }
 
-fn server(tasks: Tasks) -> http2::Builder<Tasks> {
+fn server(tasks: Tasks, window: u32) -> http2::Builder<Tasks> {
     let mut server = http2::Builder::new(tasks);
     server
         .timer(TokioTimer::new())
         .max_header_list_size(MAX_HEADER_LIST)
-        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_stream_window_size(window)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_CALLS)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_PENDING_RESETS);
     server
+}
+
+/// As large as the way to the daemon needs; the largest where nobody knows it.
+fn stream_window(round_trip: Option<Duration>) -> u32 {
+    let micros = round_trip.map_or(u128::MAX, |time| time.as_micros());
+    let bytes = u64::try_from(micros).map_or(u64::MAX, |micros| {
+        micros.saturating_mul(WINDOW_RATE) / 1_000_000
+    });
+    let bytes = bytes.clamp(*STREAM_WINDOW.start(), *STREAM_WINDOW.end());
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// Closes our side. That the daemon closes its own is not waited for: on a long way this would
@@ -143,5 +157,27 @@ where
         self.tracker.spawn(async move {
             cancel.run_until_cancelled_owned(call).await;
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_farther_the_daemon_the_larger_its_window() {
+        fn check(round_trip: Option<Duration>, mebibytes: f64) {
+            let window = f64::from(stream_window(round_trip)) / f64::from(1 << 20);
+            assert!(
+                (window - mebibytes).abs() < 0.01,
+                "{round_trip:?}: {window}"
+            );
+        }
+        check(Some(Duration::ZERO), 2.0);
+        check(Some(Duration::from_millis(5)), 2.0);
+        check(Some(Duration::from_millis(50)), 12.8);
+        check(Some(Duration::from_secs(1)), 16.0);
+        check(Some(Duration::MAX), 16.0);
+        check(None, 16.0);
     }
 }
