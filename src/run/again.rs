@@ -16,22 +16,23 @@ pub(super) async fn after_push() {
     tokio::time::sleep(PUSH_PAUSE).await;
 }
 
-/// Says whether a failed unit's push might succeed now, and would repeat nothing else.
+/// Says whether a failed unit's push might succeed now. What came to this machine beside it comes
+/// once more, to another place.
 ///
 /// Registries that keep files, such as the reference one, let a daemon down now and then that
-/// pushes a layer while another node pushes the same: they say 400 or 404 to its manifest.
-/// What came to this machine is not received twice.
+/// pushes a layer while another node pushes the same: they say 400 or 404 to its manifest, or that
+/// a digest does not match.
 pub(super) fn is_worth_another_push(unit: &BuildUnit, error: &UnitError) -> bool {
     const REFUSALS: [&str; 4] = ["401 ", "403 ", "denied", "authorization failed"];
     let UnitError::Solve(error) = error else {
         return false;
     };
-    let only_pushes = unit
+    let pushes = unit
         .exports
         .iter()
-        .all(|export| export.kind == ExportKind::Push);
+        .any(|export| export.kind == ExportKind::Push);
     let refused = REFUSALS.iter().any(|word| error.message.contains(word));
-    only_pushes && error.is_push() && !refused
+    pushes && error.is_push() && !refused
 }
 
 #[cfg(test)]
@@ -72,7 +73,8 @@ mod tests {
         use ExportKind::{Push, Tree};
         let unknown = "failed to push r/x: unexpected status from PUT request: 400 Bad Request";
         check(&[Push, Push], unknown, true);
-        check(&[Push, Tree], unknown, false);
+        check(&[Push, Tree], unknown, true);
+        check(&[Tree], unknown, false);
         let refused = "failed to push r/x: unexpected status from PUT request: 403 Forbidden";
         check(&[Push], refused, false);
         let token = "failed to push r/x: server message: insufficient_scope: authorization failed";

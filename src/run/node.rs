@@ -206,8 +206,12 @@ impl Round<'_> {
             unit.platform, unit.node
         )));
         tokio::select! {
-            () = after_push() => unit::run(self.job, unit, self.daemon, self.cancel).await,
-            () = self.cancel.cancelled() => attempt,
+            () = after_push() => {}
+            () = self.cancel.cancelled() => return attempt,
+        }
+        match self.job.stages.renew(unit) {
+            Ok(()) => unit::run(self.job, unit, self.daemon, self.cancel).await,
+            Err(_) => attempt,
         }
     }
 
