@@ -41,14 +41,16 @@ impl Bench {
             let reason = format!("{}: there is no relay to be the link", row.name);
             return Err(Error::Wrong(reason));
         }
-        let who: Vec<Who> = row
+        let mut who: Vec<Option<Who>> = row
             .who
             .iter()
             .copied()
             .filter(|who| self.clients.has(who.client))
+            .map(Some)
             .collect();
         let mut runs: Vec<Run> = who
             .iter()
+            .flatten()
             .map(|who| Run {
                 who: who.name.to_owned(),
                 samples: Vec::new(),
@@ -57,19 +59,33 @@ impl Bench {
         let (rounds, warm) = row.rounds(pairs);
         if warm {
             // So that every run finds the daemons as the others did.
-            for one in &who {
-                self.once(row, *one)?;
+            for one in &mut who {
+                self.turn(row, one)?;
             }
         }
         for at in turns(who.len(), rounds) {
-            runs[at].samples.push(self.once(row, who[at])?);
-            dot()?;
+            runs[at].samples.extend(self.turn(row, &mut who[at])?);
+            say(".")?;
         }
+        runs.retain(|run| !run.samples.is_empty());
         Ok(Measured {
             files: self.files(row),
             runs,
             ..Measured::default()
         })
+    }
+
+    /// One run of a client. Another one than mbuild that fails, or does not end, is out of the row.
+    fn turn(&self, row: &Row, who: &mut Option<Who>) -> Result<Option<Sample>, Error> {
+        let Some(one) = *who else { return Ok(None) };
+        match self.once(row, one) {
+            Err(error @ Error::Command { .. }) if one.client != Client::Mbuild => {
+                *who = None;
+                say(&format!("\n{} is left out: {}\n", one.name, error.chain()))?;
+                Ok(None)
+            }
+            taken => taken.map(Some),
+        }
     }
 
     fn once(&self, row: &Row, who: Who) -> Result<Sample, Error> {
@@ -169,10 +185,10 @@ fn rounded(seconds: f64) -> f64 {
     (seconds * 1e6).round() / 1e6
 }
 
-/// Shows that a run has ended; a row takes minutes.
-fn dot() -> Result<(), Error> {
+/// Shows how a row goes on, which takes minutes.
+fn say(text: &str) -> Result<(), Error> {
     let mut talk = io::stderr().lock();
-    let said = talk.write_all(b".").and_then(|()| talk.flush());
+    let said = talk.write_all(text.as_bytes()).and_then(|()| talk.flush());
     said.context(|| "cannot write to the standard error".to_owned())
 }
 
