@@ -24,7 +24,6 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use futures_util::future::try_join_all;
 use tokio::sync::SetOnce;
@@ -109,7 +108,7 @@ pub async fn run(
         stages: &stages,
         found: &found,
         id: BuildId::random().map_err(PrepareError::Random)?,
-        solves: AtomicUsize::new(0),
+        solves: schedule::Solves::of(plan.units.len()),
         pushable: SetOnce::new(),
     };
     // Daemons are dialled meanwhile; they are sent nothing to solve before all registries said yes.

@@ -33,22 +33,41 @@ pub(super) struct Job<'a> {
     pub(super) found: &'a Found,
     /// What all its Solves have in common in the daemons' records.
     pub(super) id: BuildId,
-    /// How many Solves there were so far.
-    pub(super) solves: AtomicUsize,
+    /// How many Solves each unit had so far.
+    pub(super) solves: Solves,
     /// Set when every registry that will be pushed to lets us: no Solve is sent before.
     pub(super) pushable: SetOnce<()>,
 }
 
 impl Job<'_> {
-    /// The reference of the next Solve: a daemon keeps the ones it had for a while.
-    pub(super) fn reference(&self) -> String {
-        let number = self.solves.fetch_add(1, Ordering::Relaxed);
-        self.id.reference(number + 1)
+    /// The reference of a unit's next Solve.
+    pub(super) fn reference(&self, unit: UnitId) -> String {
+        self.id.reference(self.solves.next(unit))
     }
 
     pub(super) fn emit(&self, event: Event) {
         // Nobody listens any more only when the program is about to end.
         drop(self.around.events.send(event));
+    }
+}
+
+/// How many Solves each unit of a build had.
+///
+/// No two of a build have one number, since a daemon keeps the references it had for a while; and
+/// first tries are numbered as the plan orders them, so that records tell the first platform
+/// whichever daemon was reached first.
+pub(super) struct Solves(Vec<AtomicUsize>);
+
+impl Solves {
+    /// None yet, of so many units.
+    pub(super) fn of(units: usize) -> Self {
+        Self((0..units).map(|_| AtomicUsize::new(0)).collect())
+    }
+
+    /// The number of a unit's next Solve, from 1 on.
+    fn next(&self, unit: UnitId) -> usize {
+        let tries = self.0[unit.0].fetch_add(1, Ordering::Relaxed);
+        tries * self.0.len() + unit.0 + 1
     }
 }
 
@@ -89,4 +108,17 @@ pub(super) fn finish(
         at: Timestamp::now(),
         end,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_tries_are_numbered_in_the_plans_order() {
+        let solves = Solves::of(3);
+        let order = [1, 2, 1, 0, 1, 0];
+        let numbers = order.map(|unit| solves.next(UnitId(unit)));
+        assert_eq!(numbers, [2, 3, 5, 1, 8, 4]);
+    }
 }

@@ -58,7 +58,7 @@ pub(super) async fn run(
     daemon: &Daemon,
     cancel: &CancellationToken,
 ) -> Attempt {
-    let reference = job.reference();
+    let reference = job.reference(unit.id);
     let result = build(job, unit, daemon, &reference, cancel).await;
     Attempt { reference, result }
 }
