@@ -1,9 +1,9 @@
 //! Decodes a tree that a daemon sends and judges every packet, without writing anything.
 
 use bytes::Bytes;
-use mbuild_hot::receive::{Entry, Packet, Receiver};
-use mbuild_proto::fsutil::packet::PacketType;
-use mbuild_proto::fsutil::{self, Stat};
+use mbuild_hot::receive::Receiver;
+use mbuild_hot::session::received;
+use mbuild_proto::fsutil;
 use prost::Message;
 
 use super::project::project;
@@ -17,7 +17,7 @@ pub(super) fn prepare() -> Result<Work, Failure> {
         let mut receiver = Receiver::default();
         let mut asked = 0;
         for message in &messages {
-            receiver.accept(packet(message)?)?;
+            receiver.accept(received(message.clone())?)?;
             while receiver.next_request().is_some() {
                 asked += 1;
             }
@@ -46,29 +46,4 @@ fn messages() -> Result<Vec<Bytes>, Failure> {
         .iter()
         .map(|packet| Bytes::from(packet.encode_to_vec()));
     Ok(encoded.collect())
-}
-
-/// What the session makes of a message.
-fn packet(message: &Bytes) -> Result<Packet, Failure> {
-    let packet = fsutil::Packet::decode(message.clone())?;
-    Ok(match PacketType::try_from(packet.r#type) {
-        Ok(PacketType::Stat) => packet
-            .stat
-            .map_or(Packet::EndOfEntries, |stat| Packet::Entry(entry(stat))),
-        Ok(PacketType::Data) => Packet::Data(packet.id, packet.data),
-        _ => Packet::Unexpected,
-    })
-}
-
-fn entry(stat: Stat) -> Entry {
-    Entry {
-        path: stat.path,
-        mode: stat.mode,
-        size: stat.size,
-        mtime_ns: stat.mod_time,
-        linkname: stat.linkname,
-        devmajor: stat.devmajor,
-        devminor: stat.devminor,
-        xattrs: stat.xattrs,
-    }
 }

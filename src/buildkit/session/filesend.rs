@@ -10,8 +10,8 @@ use std::sync::atomic::AtomicU64;
 use bytes::Bytes;
 use mbuild_proto::filesync::BytesMessage;
 use mbuild_proto::filesync::file_send_server::{FileSend, FileSendServer};
+use mbuild_proto::fsutil;
 use mbuild_proto::fsutil::packet::PacketType;
-use mbuild_proto::fsutil::{self, Stat};
 use prost::Message;
 use tokio::sync::mpsc;
 use tonic::codegen::BoxStream;
@@ -19,11 +19,10 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::batches::{Batches, batches};
+use super::received::packet;
 use super::status::failure;
 use super::{MAX_MESSAGE, Services};
-use crate::receive::{
-    Entry, FileSink, Packet, Progress, ReceiveError, Reply, Transfer, TreeSink, shown,
-};
+use crate::receive::{FileSink, Progress, ReceiveError, Reply, Transfer, TreeSink};
 
 /// Names the exporter by its position in the Solve; daemons before 0.13 don't send it.
 const EXPORTER_ID: &str = "buildkit-attachable-exporter-id";
@@ -66,8 +65,8 @@ impl FileSend for FileReceiver {
     type DiffCopyStream = BoxStream<Bytes>;
 
     /// A thread of the call's own decodes and writes, a batch at a time, so that what is buffered
-    /// is a few batches and what HTTP/2's windows let through. No time limit here: a daemon may pause for a long step,
-    /// and the session notices a dead one, which ends this stream.
+    /// is a few batches and what HTTP/2's windows let through. No time limit here: a daemon may
+    /// pause for a long step, and the session notices a dead one, which ends this stream.
     async fn diff_copy(
         &self,
         request: Request<Streaming<Bytes>>,
@@ -195,33 +194,6 @@ fn exporter_id(metadata: &MetadataMap) -> Result<u32, Status> {
     id.ok_or_else(|| Status::invalid_argument(format!("{EXPORTER_ID} is not a number")))
 }
 
-fn packet(message: Bytes) -> Result<Packet, ReceiveError> {
-    let packet = fsutil::Packet::decode(message)
-        .map_err(|_| ReceiveError::Protocol("a message that is no packet of a tree"))?;
-    Ok(match PacketType::try_from(packet.r#type) {
-        Ok(PacketType::Stat) => packet
-            .stat
-            .map_or(Packet::EndOfEntries, |stat| Packet::Entry(entry(stat))),
-        Ok(PacketType::Data) => Packet::Data(packet.id, packet.data),
-        Ok(PacketType::Fin) => Packet::Fin,
-        Ok(PacketType::Err) => Packet::Error(shown(&packet.data)),
-        Ok(PacketType::Req) | Err(_) => Packet::Unexpected,
-    })
-}
-
-fn entry(stat: Stat) -> Entry {
-    Entry {
-        path: stat.path,
-        mode: stat.mode,
-        size: stat.size,
-        mtime_ns: stat.mod_time,
-        linkname: stat.linkname,
-        devmajor: stat.devmajor,
-        devminor: stat.devminor,
-        xattrs: stat.xattrs,
-    }
-}
-
 fn encode(kind: PacketType, id: u32, data: Bytes) -> Bytes {
     let packet = fsutil::Packet {
         r#type: kind.into(),
@@ -261,35 +233,6 @@ mod tests {
         check(Some("3"), Some(3));
         check(Some("x"), None);
         check(Some("-1"), None);
-    }
-
-    #[test]
-    fn packets_are_told_by_their_type() {
-        let decode = |packet: fsutil::Packet| super::packet(packet.encode_to_vec().into());
-        assert!(matches!(
-            super::packet(Bytes::new()),
-            Ok(Packet::EndOfEntries)
-        ));
-        let of = |kind: PacketType| fsutil::Packet {
-            r#type: kind.into(),
-            ..Default::default()
-        };
-        assert!(matches!(decode(of(PacketType::Fin)), Ok(Packet::Fin)));
-        assert!(matches!(
-            decode(of(PacketType::Req)),
-            Ok(Packet::Unexpected)
-        ));
-        let unknown = fsutil::Packet {
-            r#type: 9,
-            ..Default::default()
-        };
-        assert!(matches!(decode(unknown), Ok(Packet::Unexpected)));
-        let error = fsutil::Packet {
-            data: "a\x1bb".into(),
-            ..of(PacketType::Err)
-        };
-        assert!(matches!(decode(error), Ok(Packet::Error(text)) if text == "a\\u{1b}b"));
-        assert!(super::packet(Bytes::from_static(b"\xff\xff")).is_err());
     }
 
     #[test]

@@ -2,9 +2,12 @@
 //!
 //! Blocks, so it belongs on threads that may.
 
+use std::sync::Arc;
+
 use mbuild_proto::fsutil;
 use tonic::{Code, Status};
 
+use super::buffers::Buffers;
 use super::packet;
 use super::read::Listed;
 use super::status::failure;
@@ -21,8 +24,12 @@ pub(super) struct List {
 }
 
 /// Lists on, until `length` entries are listed or all of them are.
-pub(super) fn list_some(mut view: View, length: usize) -> Result<List, Status> {
-    let (mut messages, mut entries) = (Messages::default(), Vec::with_capacity(length));
+pub(super) fn list_some(
+    mut view: View,
+    buffers: &Arc<Buffers>,
+    length: usize,
+) -> Result<List, Status> {
+    let (mut messages, mut entries) = (Messages::new(buffers), Vec::with_capacity(length));
     while entries.len() < length {
         let Some(entry) = view.next_entry().map_err(|error| unlisted(&error))? else {
             messages.put(&packet::end_of_list());

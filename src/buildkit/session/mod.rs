@@ -7,6 +7,7 @@
 mod auth;
 mod authority;
 mod batches;
+mod buffers;
 mod content;
 mod dispatch;
 mod filesend;
@@ -17,6 +18,7 @@ mod list;
 mod outgoing;
 mod packet;
 mod read;
+mod received;
 mod secrets;
 mod send;
 mod serve;

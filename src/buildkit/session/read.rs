@@ -11,7 +11,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::buffers::Buffers;
 use super::packet;
 use super::wire::Messages;
 use crate::tree::{ContextTree, Handle};
@@ -76,7 +78,7 @@ pub(super) struct Open {
 }
 
 /// What one go has read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch {
     /// To be sent.
     pub(super) messages: Messages,
@@ -91,10 +93,11 @@ pub(super) struct Batch {
 /// Reads on in `open`, then in the wanted files, until enough is read or all of it is.
 pub(super) fn read_some(
     tree: &ContextTree,
+    buffers: &Arc<Buffers>,
     mut open: Option<Open>,
     wanted: Vec<Wanted>,
 ) -> Result<Batch, ReadError> {
-    let mut batch = Batch::default();
+    let mut batch = Batch::new(buffers);
     let mut wanted = wanted.into_iter();
     let mut room = GO;
     while room > 0 {
@@ -124,6 +127,15 @@ pub(super) fn read_some(
 }
 
 impl Batch {
+    fn new(buffers: &Arc<Buffers>) -> Self {
+        Self {
+            messages: Messages::new(buffers),
+            ended: 0,
+            open: None,
+            unread: Vec::new(),
+        }
+    }
+
     fn end(&mut self, id: u32) {
         self.messages.put(&packet::data(id));
         self.ended += 1;
@@ -161,27 +173,37 @@ impl Open {
             .unwrap_or(CHUNK)
             .min(CHUNK)
             .min(room);
-        let read = messages.put_contents(self.id, wanted, |bytes| {
-            let before = bytes.len();
-            let read = (&self.file).take(wanted as u64).read_to_end(bytes);
-            self.offset += (bytes.len() - before) as u64;
-            read
-        });
+        let (read, end) = fill(&self.file, messages.put_contents(self.id, wanted));
+        self.offset += read as u64;
         let (offset, size) = (self.offset, self.listed.size);
-        match read {
+        match end {
             Err(source) => Err(ReadError::Read {
                 path: path(tree, self.listed),
                 offset,
                 source,
             }),
-            Ok(read) if read < wanted => Err(ReadError::Shorter {
+            Ok(()) if read < wanted => Err(ReadError::Shorter {
                 path: path(tree, self.listed),
                 read: offset,
                 size,
             }),
-            Ok(read) => Ok(read),
+            Ok(()) => Ok(read),
         }
     }
+}
+
+/// Reads until `bytes` is full or the file ends; tells how much that was.
+fn fill(mut file: &File, bytes: &mut [u8]) -> (usize, io::Result<()>) {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (filled, Err(error)),
+        }
+    }
+    (filled, Ok(()))
 }
 
 /// The path of a file as the user knows it.
@@ -225,9 +247,17 @@ mod tests {
         (dir, tree, wanted)
     }
 
+    fn read_all(
+        tree: &ContextTree,
+        open: Option<Open>,
+        wanted: Vec<Wanted>,
+    ) -> Result<Batch, ReadError> {
+        read_some(tree, &Arc::default(), open, wanted)
+    }
+
     /// The number and the length of each packet.
     fn shape(batch: &Batch) -> Vec<(u32, usize)> {
-        read_back(&batch.messages.bytes)
+        read_back(batch.messages.bytes.as_ref())
             .iter()
             .map(|packet| (packet.id, packet.data.len()))
             .collect()
@@ -236,23 +266,23 @@ mod tests {
     #[test]
     fn small_files_are_read_in_one_go() {
         let (_dir, tree, wanted) = tree(&[3, 0, 5]);
-        let batch = read_some(&tree, None, wanted).unwrap();
+        let batch = read_all(&tree, None, wanted).unwrap();
         assert_eq!(shape(&batch), [(0, 3), (0, 0), (1, 0), (2, 5), (2, 0)]);
         assert_eq!(
             (batch.ended, batch.unread.len(), batch.open.is_none()),
             (3, 0, true)
         );
-        let packets = read_back(&batch.messages.bytes);
+        let packets = read_back(batch.messages.bytes.as_ref());
         assert_eq!(packets[3].data, [2; 5].as_slice());
     }
 
     #[test]
     fn a_large_file_is_gone_on_with_and_others_wait() {
         let (_dir, tree, wanted) = tree(&[GO + CHUNK / 2, 1]);
-        let first = read_some(&tree, None, wanted.clone()).unwrap();
+        let first = read_all(&tree, None, wanted.clone()).unwrap();
         assert_eq!(shape(&first), [(0, CHUNK), (0, CHUNK)]);
         assert_eq!((first.ended, &first.unread[..]), (0, &wanted[1..]));
-        let second = read_some(&tree, first.open, first.unread).unwrap();
+        let second = read_all(&tree, first.open, first.unread).unwrap();
         assert_eq!(shape(&second), [(0, CHUNK / 2), (0, 0), (1, 1), (1, 0)]);
         assert_eq!((second.ended, second.open.is_none()), (2, true));
     }
@@ -260,7 +290,7 @@ mod tests {
     #[test]
     fn a_go_that_ends_with_a_file_leaves_none_open() {
         let (_dir, tree, wanted) = tree(&[GO, 1]);
-        let batch = read_some(&tree, None, wanted).unwrap();
+        let batch = read_all(&tree, None, wanted).unwrap();
         assert_eq!(shape(&batch), [(0, CHUNK), (0, CHUNK), (0, 0)]);
         assert_eq!(
             (batch.ended, batch.unread.len(), batch.open.is_none()),
@@ -271,7 +301,7 @@ mod tests {
     #[test]
     fn a_file_that_is_cut_while_it_is_read_is_an_error() {
         let (dir, tree, wanted) = tree(&[GO + 100]);
-        let first = read_some(&tree, None, wanted).unwrap();
+        let first = read_all(&tree, None, wanted).unwrap();
         let path = dir.path().join("000");
         fs::File::options()
             .write(true)
@@ -279,7 +309,7 @@ mod tests {
             .unwrap()
             .set_len(GO as u64 + 60)
             .unwrap();
-        let error = read_some(&tree, first.open, first.unread).unwrap_err();
+        let error = read_all(&tree, first.open, first.unread).unwrap_err();
         let expect = format!(
             "{} changed while it was being sent: {} of {} bytes are left",
             path.display(),

@@ -16,6 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
+use super::buffers::Buffers;
 use super::list::{List, list_some};
 use super::outgoing::Outgoing;
 use super::packet::{self, Asked, ProtocolError, Sender};
@@ -68,6 +69,7 @@ struct Transfer {
     /// Pieces of work under way that read files.
     reading: usize,
     tree: Arc<ContextTree>,
+    buffers: Arc<Buffers>,
     asked: VecDeque<Wanted>,
     opened: Vec<Open>,
     work: JoinSet<Result<Piece, Status>>,
@@ -86,6 +88,7 @@ impl Transfer {
         Self {
             sender: Sender::default(),
             tree: Arc::clone(view.tree()),
+            buffers: Arc::default(),
             list: Some(view),
             list_length: LIST,
             listed_last: false,
@@ -113,14 +116,14 @@ impl Transfer {
                         return Ok(());
                     };
                     self.sent.fetch_add(messages.contents, Ordering::Relaxed);
-                    room.send(messages.bytes.into());
+                    room.send(Bytes::from_owner(messages.bytes));
                 }
             }
         }
         // The daemon waits for the end of the call after this, so it is the last thing done.
-        let mut fin = Messages::default();
+        let mut fin = Messages::new(&self.buffers);
         fin.put(&packet::fin());
-        drop(out.send(fin.bytes.into()).await);
+        drop(out.send(Bytes::from_owner(fin.bytes)).await);
         Ok(())
     }
 
@@ -137,8 +140,9 @@ impl Transfer {
                 self.listed_last = true;
                 let length = self.list_length;
                 self.list_length = (length * 2).min(LONG_LIST);
+                let buffers = Arc::clone(&self.buffers);
                 self.work
-                    .spawn_blocking(move || list_some(view, length).map(Piece::Listed));
+                    .spawn_blocking(move || list_some(view, &buffers, length).map(Piece::Listed));
                 continue;
             }
             if !self.may_read() {
@@ -148,9 +152,9 @@ impl Transfer {
             self.list_length = LIST;
             let open = self.opened.pop();
             let wanted: Vec<_> = self.asked.drain(..self.asked.len().min(FILES)).collect();
-            let tree = Arc::clone(&self.tree);
+            let (tree, buffers) = (Arc::clone(&self.tree), Arc::clone(&self.buffers));
             self.work.spawn_blocking(move || {
-                read_some(&tree, open, wanted)
+                read_some(&tree, &buffers, open, wanted)
                     .map(Piece::Read)
                     .map_err(|error| unsent(&error))
             });

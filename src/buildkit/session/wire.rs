@@ -3,10 +3,14 @@
 //! What sends a tree encodes by itself, on the threads that read its files: contents are read to
 //! where they are sent from, and a list of files is one buffer instead of one for each entry.
 
+use std::sync::Arc;
+
+use bytes::BufMut;
 use mbuild_proto::fsutil::Packet;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
+use super::buffers::{Buffer, Buffers};
 use super::packet;
 
 /// A gRPC message begins with one byte (0: not compressed) and its length in four.
@@ -15,46 +19,51 @@ const PREFIX: usize = 5;
 const CONTENTS: u32 = 4;
 
 /// Messages, ready to be sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Messages {
     /// One after the other.
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Buffer,
     /// How many of the bytes are contents of files.
     pub(super) contents: u64,
 }
 
 impl Messages {
-    /// Adds a packet.
-    pub(super) fn put(&mut self, packet: &Packet) {
-        prefix(packet.encoded_len(), &mut self.bytes);
-        packet.encode_raw(&mut self.bytes);
+    /// None yet, in one of these buffers.
+    pub(super) fn new(buffers: &Arc<Buffers>) -> Self {
+        Self {
+            bytes: buffers.take(),
+            contents: 0,
+        }
     }
 
-    /// Adds a packet of contents. `read` appends them; when it does not append `length` bytes, the
-    /// message is broken and must not be sent.
-    pub(super) fn put_contents<T>(
-        &mut self,
-        id: u32,
-        length: usize,
-        read: impl FnOnce(&mut Vec<u8>) -> T,
-    ) -> T {
+    /// Adds a packet.
+    pub(super) fn put(&mut self, packet: &Packet) {
+        let length = packet.encoded_len();
+        let mut room = self.bytes.extend(PREFIX + length);
+        prefix(length, &mut room);
+        packet.encode_raw(&mut room);
+    }
+
+    /// Adds a packet of contents: gives the place for them. What is there before is anything, so
+    /// where it cannot be filled the messages must not be sent.
+    pub(super) fn put_contents(&mut self, id: u32, length: usize) -> &mut [u8] {
         let rest = packet::data(id);
-        let head = key_len(CONTENTS) + encoded_len_varint(length as u64);
-        self.bytes
-            .reserve(PREFIX + rest.encoded_len() + head + length);
-        prefix(rest.encoded_len() + head + length, &mut self.bytes);
-        rest.encode_raw(&mut self.bytes);
-        encode_key(CONTENTS, WireType::LengthDelimited, &mut self.bytes);
-        encode_varint(length as u64, &mut self.bytes);
+        let field = key_len(CONTENTS) + encoded_len_varint(length as u64);
+        let head = PREFIX + rest.encoded_len() + field;
         self.contents += length as u64;
-        read(&mut self.bytes)
+        let (mut head, contents) = self.bytes.extend(head + length).split_at_mut(head);
+        prefix(rest.encoded_len() + field + length, &mut head);
+        rest.encode_raw(&mut head);
+        encode_key(CONTENTS, WireType::LengthDelimited, &mut head);
+        encode_varint(length as u64, &mut head);
+        contents
     }
 }
 
-fn prefix(length: usize, bytes: &mut Vec<u8>) {
-    bytes.push(0);
+fn prefix(length: usize, bytes: &mut impl BufMut) {
+    bytes.put_u8(0);
     // No packet comes near four gigabytes: a path, or a piece of a file.
-    bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    bytes.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
 }
 
 /// Reads messages back, for tests.
@@ -85,14 +94,14 @@ mod tests {
             ..Stat::default()
         };
         let (first, end) = (packet::stat(stat), packet::end_of_list());
-        let mut messages = Messages::default();
+        let mut messages = Messages::new(&Arc::default());
         messages.put(&first);
         messages.put(&end);
         for (id, length) in [(0, 1), (7, 127), (300, 128), (u32::MAX, 70_000)] {
-            messages.put_contents(id, length, |bytes| bytes.resize(bytes.len() + length, b'x'));
+            messages.put_contents(id, length).fill(b'x');
         }
         messages.put(&packet::data(7));
-        let mut packets = read_back(&messages.bytes);
+        let mut packets = read_back(messages.bytes.as_ref());
         assert_eq!(packets.len(), 7);
         assert_eq!(packets[..2], [first, end]);
         let contents = packets.split_off(2);
@@ -112,6 +121,6 @@ mod tests {
                 bytes
             })
             .collect();
-        assert!(messages.bytes.ends_with(&encoded));
+        assert!(messages.bytes.as_ref().ends_with(&encoded));
     }
 }
