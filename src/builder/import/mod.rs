@@ -3,25 +3,21 @@
 //! Knows the remote, docker, docker-container and kubernetes drivers. Daemons are not made or changed:
 //! settings that only count when one is created are left out, and a note says so.
 
+mod error;
+mod node;
 mod pods;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::docker_host::{DEFAULT_CONTEXT, DockerHostError, docker_context, docker_dir};
-use super::pool::PoolSpec;
-use super::spec::{BuilderSpec, NodeSpec, Origin, Reach};
-use crate::buildkit::dial::TlsFiles;
-use crate::buildkit::endpoint::{Endpoint, EndpointError};
+use super::docker_host::docker_dir;
+use super::spec::{BuilderSpec, NodeSpec, Origin};
 use crate::config::{Env, is_name};
-use crate::platform::Platform;
+use node::{InstanceNode, NodeReader};
 
-/// What buildx puts before a node's name to name its container.
-const CONTAINER_PREFIX: &str = "buildx_buildkit_";
+pub use error::ImportError;
 
 /// A builder made of a buildx instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,75 +28,6 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
-/// Why there is nothing to import.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// buildx keeps no instance of that name.
-    #[error("buildx has no builder named `{name}`: there is no {}", path.display())]
-    NoInstance {
-        /// The name.
-        name: String,
-        /// The file that would define it.
-        path: PathBuf,
-    },
-    /// There is no home directory, and so no place where buildx keeps its instances.
-    #[error("it is not known where buildx keeps its builders: HOME is not set")]
-    NoHome,
-    /// The text is no instance.
-    #[error("this is not a builder as buildx keeps it")]
-    Form(#[source] serde_json::Error),
-    /// A name cannot be used.
-    #[error("`{0}` cannot name a builder or a node")]
-    Name(String),
-    /// Two nodes have one name.
-    #[error("builder `{builder}` has two nodes named `{node}`")]
-    Twins {
-        /// The builder.
-        builder: String,
-        /// The node.
-        node: String,
-    },
-    /// There are no nodes.
-    #[error("builder `{0}` has no nodes")]
-    Empty(String),
-    /// The driver is not one that can be imported.
-    #[error("builder `{builder}` uses driver `{driver}`, which this version cannot import")]
-    Driver {
-        /// The builder.
-        builder: String,
-        /// The driver.
-        driver: String,
-    },
-    /// A node's endpoint is none that can be reached.
-    #[error("node `{node}` of builder `{builder}`")]
-    Endpoint {
-        /// The builder.
-        builder: String,
-        /// The node.
-        node: String,
-        /// Why.
-        source: EndpointError,
-    },
-    /// A node's Docker engine is not known.
-    #[error("node `{node}` of builder `{builder}`")]
-    Docker {
-        /// The builder.
-        builder: String,
-        /// The node.
-        node: String,
-        /// Why.
-        source: Box<DockerHostError>,
-    },
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Instance {
@@ -109,27 +36,6 @@ struct Instance {
     driver: String,
     #[serde(default)]
     nodes: Option<Vec<InstanceNode>>,
-}
-
-/// Go writes `null` for what is empty, hence the options.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct InstanceNode {
-    name: String,
-    #[serde(default)]
-    endpoint: String,
-    platforms: Option<Vec<InstancePlatform>>,
-    driver_opts: Option<BTreeMap<String, String>>,
-    flags: Option<Vec<String>>,
-    files: Option<BTreeMap<String, serde_json::Value>>,
-}
-
-#[derive(Deserialize)]
-struct InstancePlatform {
-    architecture: String,
-    os: String,
-    #[serde(default)]
-    variant: String,
 }
 
 /// Finds the directory where buildx keeps its instances; `None` without a home directory.
@@ -231,151 +137,11 @@ pub fn import_text(env: &Env, text: &str) -> Result<Imported, ImportError> {
     })
 }
 
-/// One node of an instance, and what it takes to read it.
-struct NodeReader<'a> {
-    env: &'a Env,
-    builder: &'a str,
-    node: &'a InstanceNode,
-}
-
-impl NodeReader<'_> {
-    fn platforms(&self) -> Vec<Platform> {
-        let platforms = self.node.platforms.iter().flatten().map(|platform| {
-            let plain = Platform::new(&platform.os, &platform.architecture);
-            plain.with_variant(&platform.variant).normalized()
-        });
-        platforms.collect()
-    }
-
-    fn spec(&self, endpoint: Endpoint, tls: Option<TlsFiles>) -> NodeSpec {
-        NodeSpec {
-            platforms: self.platforms(),
-            ..NodeSpec::reached(&self.node.name, Reach::Endpoint { endpoint, tls })
-        }
-    }
-
-    fn remote(&self, notes: &mut Vec<String>) -> Result<NodeSpec, ImportError> {
-        if let Some(pod) = pods::of_endpoint(&self.node.endpoint) {
-            return Ok(self.pods(pod));
-        }
-        let endpoint: Endpoint = self
-            .node
-            .endpoint
-            .parse()
-            .map_err(|e| self.not_reached(e))?;
-        let mut tls = TlsFiles::default();
-        for (key, value) in self.node.driver_opts.iter().flatten() {
-            match key.as_str() {
-                "cacert" => tls.ca = Some(value.into()),
-                "cert" => tls.cert = Some(value.into()),
-                "key" => tls.key = Some(value.into()),
-                "servername" => tls.server_name = Some(value.clone()),
-                _ => notes.push(self.left_out(&format!("driver option `{key}`"))),
-            }
-        }
-        // As with buildx, a server's name alone asks for TLS too.
-        let tls = Some(tls).filter(|tls| *tls != TlsFiles::default() && endpoint.allows_tls());
-        Ok(self.spec(endpoint, tls))
-    }
-
-    fn kubernetes(&self, notes: &mut Vec<String>) -> Result<NodeSpec, ImportError> {
-        let options = self.node.driver_opts.clone().unwrap_or_default();
-        let (pool, left_out) = pods::of_deployment(&self.node.name, &self.node.endpoint, &options);
-        for option in left_out {
-            notes.push(self.left_out(&format!("driver option `{option}`")));
-        }
-        Ok(self.pods(pool))
-    }
-
-    fn pods(&self, pool: PoolSpec) -> NodeSpec {
-        NodeSpec {
-            platforms: self.platforms(),
-            ..NodeSpec::reached(&self.node.name, Reach::Pods(pool))
-        }
-    }
-
-    fn docker(&self) -> Result<NodeSpec, ImportError> {
-        let text = self.node.endpoint.as_str();
-        if text.contains("://") {
-            let endpoint =
-                Endpoint::from_docker_host(text, false).map_err(|e| self.not_reached(e))?;
-            return Ok(self.spec(endpoint, None));
-        }
-        let context = if text.is_empty() {
-            DEFAULT_CONTEXT
-        } else {
-            text
-        };
-        let named_by = format!("node `{}`", self.node.name);
-        let engine = docker_context(self.env, context, &named_by).map_err(|source| {
-            let (builder, node) = (self.builder.to_owned(), self.node.name.clone());
-            ImportError::Docker {
-                builder,
-                node,
-                source: Box::new(source),
-            }
-        })?;
-        Ok(self.spec(engine.endpoint, engine.tls))
-    }
-
-    fn container(&self, notes: &mut Vec<String>) -> Result<NodeSpec, ImportError> {
-        let name = format!("{CONTAINER_PREFIX}{}", self.node.name);
-        let endpoint = Endpoint::DockerContainer(name);
-        let local = ["", DEFAULT_CONTEXT, "unix:///var/run/docker.sock"];
-        if !local.contains(&self.node.endpoint.as_str()) {
-            notes.push(format!(
-                "node `{}` runs on Docker engine `{}`; its container is found only while that \
-                 is the one DOCKER_HOST or DOCKER_CONTEXT leads to",
-                self.node.name, self.node.endpoint
-            ));
-        }
-        if self
-            .node
-            .driver_opts
-            .as_ref()
-            .is_some_and(|opts| !opts.is_empty())
-        {
-            notes.push(self.left_out("driver options"));
-        }
-        if self
-            .node
-            .flags
-            .as_ref()
-            .is_some_and(|flags| !flags.is_empty())
-        {
-            notes.push(self.left_out("flags of buildkitd"));
-        }
-        if self
-            .node
-            .files
-            .as_ref()
-            .is_some_and(|files| !files.is_empty())
-        {
-            notes.push(self.left_out("configuration files of buildkitd"));
-        }
-        Ok(self.spec(endpoint, None))
-    }
-
-    fn left_out(&self, what: &str) -> String {
-        format!(
-            "node `{}`: {what} left out; the running daemon keeps its own",
-            self.node.name
-        )
-    }
-
-    fn not_reached(&self, source: EndpointError) -> ImportError {
-        let (builder, node) = (self.builder.to_owned(), self.node.name.clone());
-        ImportError::Endpoint {
-            builder,
-            node,
-            source,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::spec::Reach;
     use super::*;
+    use crate::buildkit::dial::TlsFiles;
 
     /// What `docker buildx create --driver remote` writes for two nodes.
     const REMOTE: &str = r#"{"Name":"farm","Driver":"remote","Nodes":[

@@ -1,22 +1,21 @@
 //! `mbuild builder create`: makes a definition, or changes one, in the state directory.
 //!
 //! Takes buildx's grammar (one node at a time, `--append`) and a shorter one of its own
-//! (`--endpoint`, once for each node). What comes of an old definition is decided by
-//! [`apply`], which is pure.
+//! (`--endpoint`, once for each node).
+
+mod define;
+mod words;
 
 use std::path::PathBuf;
-
-use crate::builder::{Builder, BuilderSpec, Origin, StoreError, probe};
-use crate::platform::Platform;
-use crate::request::parse_platforms;
 
 use super::super::error::{CliError, CommandResult};
 use super::super::exit::Exit;
 use super::change::check_new_name;
 use super::kubernetes::{self, Common, PoolArgs, Then};
-use super::node_flags::{NodeChange, NodeError, apply_driver_opts, parse_endpoint};
 use super::{World, show, store_error, view};
-use crate::config::is_name;
+use crate::builder::{Builder, BuilderSpec, probe};
+use define::{CreateError, Mode, apply};
+use words::{changes, check_driver, free_name, name_and_endpoint, pool_name};
 
 /// Define a builder, add a node to one, or change a node
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -66,53 +65,6 @@ pub struct CreateArgs {
     timeout: Option<String>,
     #[command(flatten)]
     pool: PoolArgs,
-}
-
-/// What is done with the nodes that were described.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    /// They make a new builder, or change nodes of an old one.
-    Create,
-    /// They are added to what there is.
-    Append,
-    /// They are removed.
-    Leave,
-}
-
-/// Why there is no new definition.
-#[derive(Debug, thiserror::Error)]
-enum CreateError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Node(#[from] NodeError),
-    #[error("`{}` cannot name a node", .0.escape_debug())]
-    NodeName(String),
-    #[error("builder `{builder}` has no node `{node}`")]
-    NoNode { builder: String, node: String },
-    #[error("two nodes are named `{0}`")]
-    Twins(String),
-    #[error("node `{node}` is the only one of builder `{builder}`")]
-    LastNode { builder: String, node: String },
-    #[error("nothing was said about builder `{0}`: name an endpoint")]
-    NoNodes(String),
-}
-
-impl CreateError {
-    fn into_cli(self) -> CliError {
-        let hint = match &self {
-            Self::NoNode { .. } => Some("add it with --append".to_owned()),
-            Self::LastNode { builder, .. } => Some(format!("mbuild builder rm {builder}")),
-            Self::NoNodes(_) => Some("such as --endpoint tcp://10.0.0.5:1234".to_owned()),
-            _ => None,
-        };
-        match self {
-            Self::Store(error) => store_error(error),
-            error => hint
-                .into_iter()
-                .fold(CliError::usage(error), CliError::hint),
-        }
-    }
 }
 
 /// Prints the objects of a Kubernetes pool.
@@ -204,187 +156,6 @@ impl CreateArgs {
             timeout: self.timeout.as_deref(),
         }
     }
-}
-
-/// The name of a builder with a pool; buildx's way of naming an endpoint means nothing here.
-fn pool_name(args: &CreateArgs, world: &World<'_>) -> Result<String, CliError> {
-    if !args.endpoint.is_empty() || args.leave {
-        let text = "--endpoint and --leave do not go with --driver kubernetes";
-        return Err(CliError::usage(text));
-    }
-    let name = match name_and_endpoint(args)? {
-        (_, Some(endpoint)) if !endpoint.starts_with("kubernetes://") => {
-            let text = format!("{endpoint}: pods have no endpoint to name");
-            return Err(CliError::usage(text));
-        }
-        (Some(name), _) => name.to_owned(),
-        (None, _) => free_name(world)?,
-    };
-    check_new_name(&name, world)?;
-    Ok(name)
-}
-
-fn check_driver(args: &CreateArgs) -> Result<(), CliError> {
-    let refuse = |text: String, hint: &str| Err(CliError::usage(text).hint(hint));
-    if args.buildkitd_flags.is_some() || args.buildkitd_config.is_some() {
-        let text = "mbuild starts daemons only in Kubernetes pools, and gives flags and \
-                    configuration to no other";
-        return refuse(text.to_owned(), "configure buildkitd where it is started");
-    }
-    if let Some(flag) = args.pool.given() {
-        let text = format!("{flag} describes pods");
-        return refuse(text, "it goes with --driver kubernetes");
-    }
-    match args.driver.as_deref() {
-        None | Some("remote") => Ok(()),
-        Some("docker") => refuse(
-            "driver `docker` needs no builder of its own".to_owned(),
-            "name the engine as an endpoint: docker+unix:///var/run/docker.sock",
-        ),
-        Some("docker-container") => refuse(
-            "driver `docker-container` would start a daemon, which mbuild does not do".to_owned(),
-            "name a running container as an endpoint: docker-container://NAME",
-        ),
-        Some(other) => refuse(
-            format!("driver `{}` is not known", other.escape_debug()),
-            "the driver is remote, where each node has an endpoint, or kubernetes",
-        ),
-    }
-}
-
-/// Tells a name from an endpoint in what was given without a flag.
-fn name_and_endpoint(args: &CreateArgs) -> Result<(Option<&str>, Option<&str>), CliError> {
-    let (word, flag) = (args.what.as_deref(), args.name.as_deref());
-    match (word, flag) {
-        (Some(word), name) if word.contains("://") => {
-            if args.endpoint.is_empty() {
-                Ok((name, Some(word)))
-            } else {
-                Err(CliError::usage(
-                    "give each endpoint with --endpoint, or one without a flag",
-                ))
-            }
-        }
-        (Some(word), Some(_)) => {
-            let text = format!("`{word}` is not an endpoint, and the builder's name is given");
-            Err(CliError::usage(text).hint("an endpoint is, for example, tcp://10.0.0.5:1234"))
-        }
-        (word, name) => Ok((name.or(word), None)),
-    }
-}
-
-/// Makes up a name that no builder has.
-fn free_name(world: &World<'_>) -> Result<String, CliError> {
-    let stored = world.store.names().map_err(store_error)?;
-    let taken = |name: &String| stored.contains(name) || world.settings.builders.contains_key(name);
-    let mut names = (1_u32..).map(|n| match n {
-        1 => "builder".to_owned(),
-        n => format!("builder{n}"),
-    });
-    names
-        .find(|name| !taken(name))
-        .ok_or_else(|| CliError::usage("every name is taken"))
-}
-
-/// Reads what was said of nodes, and which options do nothing.
-fn changes(
-    args: &CreateArgs,
-    endpoint: Option<&str>,
-    world: &World<'_>,
-) -> Result<(Vec<NodeChange>, Vec<String>), CreateError> {
-    let (cwd, host) = (&world.app.cwd, Platform::host());
-    let platforms = parse_platforms(&args.platform, &host).map_err(NodeError::from)?;
-    if !args.endpoint.is_empty() {
-        let parse = |value: &String| {
-            let mut change = parse_endpoint(value, cwd, &host)?;
-            if change.platforms.is_empty() {
-                change.platforms.clone_from(&platforms);
-            }
-            Ok(change)
-        };
-        let changes: Result<Vec<_>, NodeError> = args.endpoint.iter().map(parse).collect();
-        return Ok((changes?, Vec::new()));
-    }
-    let endpoint = endpoint
-        .map(str::parse)
-        .transpose()
-        .map_err(NodeError::from)?;
-    let mut change = NodeChange {
-        name: args.node.clone(),
-        endpoint,
-        platforms,
-        ..NodeChange::default()
-    };
-    let left_out = apply_driver_opts(&mut change, &args.driver_opt, cwd)?;
-    let said = change != NodeChange::default();
-    Ok((if said { vec![change] } else { Vec::new() }, left_out))
-}
-
-/// Makes the new definition of the old one, if there is one, and of what was said.
-fn apply(
-    name: &str,
-    old: Option<BuilderSpec>,
-    changes: Vec<NodeChange>,
-    mode: Mode,
-) -> Result<BuilderSpec, CreateError> {
-    let is_new = old.is_none();
-    let new = || BuilderSpec {
-        name: name.to_owned(),
-        nodes: Vec::new(),
-        origin: Origin::New,
-    };
-    let mut spec = old.unwrap_or_else(new);
-    if changes.is_empty() {
-        return Err(if is_new {
-            CreateError::NoNodes(name.to_owned())
-        } else {
-            StoreError::Exists(name.to_owned()).into()
-        });
-    }
-    let no_node = |node: String| CreateError::NoNode {
-        builder: name.to_owned(),
-        node,
-    };
-    let mut touched: Vec<String> = Vec::new();
-    for change in changes {
-        let node_name = match (&change.name, mode) {
-            (Some(node), _) => node.clone(),
-            // Without a node's name it is a new builder that is meant.
-            (None, Mode::Create) if !is_new => return Err(StoreError::Exists(name.into()).into()),
-            (None, _) => free_node_name(&spec),
-        };
-        if !is_name(&node_name) {
-            return Err(CreateError::NodeName(node_name));
-        }
-        let position = spec.nodes.iter().position(|node| node.name == node_name);
-        match (position, mode) {
-            (Some(_), Mode::Leave) if spec.nodes.len() == 1 => {
-                return Err(CreateError::LastNode {
-                    builder: name.into(),
-                    node: node_name,
-                });
-            }
-            (Some(at), Mode::Leave) => drop(spec.nodes.remove(at)),
-            (Some(_), _) if touched.contains(&node_name) => {
-                return Err(CreateError::Twins(node_name));
-            }
-            (Some(at), _) => change.apply(&mut spec.nodes[at])?,
-            (None, Mode::Append) => spec.nodes.push(change.into_node(node_name.clone())?),
-            (None, Mode::Create) if is_new => {
-                spec.nodes.push(change.into_node(node_name.clone())?);
-            }
-            (None, _) => return Err(no_node(node_name)),
-        }
-        touched.push(node_name);
-    }
-    Ok(spec)
-}
-
-/// Numbers nodes as buildx does: the builder's name, then 0, 1, 2 and so on.
-fn free_node_name(spec: &BuilderSpec) -> String {
-    let taken = |name: &String| spec.nodes.iter().any(|node| node.name == *name);
-    let mut names = (0..=spec.nodes.len()).map(|n| format!("{}{n}", spec.name));
-    names.find(|name| !taken(name)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,23 +5,26 @@
 //! refusal leaves nothing behind. What others made is left alone. Waiting for pods is not done
 //! here.
 
+mod error;
+mod prune;
+mod wanted;
+
 use futures_util::future::join_all;
-use kube::api::{DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams};
-use serde_json::{Value, json};
+use kube::api::{DynamicObject, ObjectMeta, Patch, PatchParams};
 
 use super::access::{Doing, KubeError};
 use super::certs::{self, CertsError, Deed};
 use super::cluster::Cluster;
-use super::kinds::{Kind, namespaces};
-use super::manifest::{self, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, ManifestError};
-use super::options::{Autoscale, DaemonConfig, PoolOptions};
+use super::kinds::namespaces;
+use super::manifest::{self, INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
+use super::options::PoolOptions;
+use prune::prune;
+use wanted::{Wanted, is_same, may_skip, wanted};
+
+pub use error::ApplyError;
 
 /// Who set a field, as server-side apply keeps it.
 pub(super) const FIELD_MANAGER: &str = "mbuild";
-/// An object that the cluster does not accept.
-const UNPROCESSABLE: u16 = 422;
-/// How the API server words it when a StatefulSet's claims, say, would change.
-const IMMUTABLE: &str = "updates to statefulset spec";
 
 /// What is done with objects of these names that somebody else made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,67 +50,6 @@ pub struct Applied {
     pub removed: Vec<String>,
     /// Objects that building does without, and why they are not there.
     pub skipped: Vec<(String, KubeError)>,
-}
-
-/// Why a pool cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The options make no objects.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// Objects of these names are there, made by somebody else.
-    #[error(
-        "{} in namespace `{namespace}` {} made by mbuild for this builder; build on what is there \
-         with --attach, choose another name, or take it over with --force",
-        objects.join(", "),
-        if objects.len() == 1 { "was not" } else { "were not" }
-    )]
-    NotOurs {
-        /// The objects.
-        objects: Vec<String>,
-        /// The namespace.
-        namespace: String,
-    },
-    /// A field that cannot be changed would have to.
-    #[error(
-        "{object} cannot be changed in this way: a claim's size or class and a pool's labels stay \
-         what they were; remove the builder and create it again"
-    )]
-    Immutable {
-        /// The object.
-        object: String,
-        /// What the API server said.
-        source: Box<KubeError>,
-    },
-    /// The cluster does not accept an object.
-    #[error("the cluster does not accept {object}")]
-    Invalid {
-        /// The object.
-        object: String,
-        /// What the API server said.
-        source: Box<KubeError>,
-    },
-    /// There are no certificates for it.
-    #[error(transparent)]
-    Certs(Box<CertsError>),
-    /// The API server refused or could not be asked.
-    #[error(transparent)]
-    Kube(Box<KubeError>),
-}
-
-impl From<KubeError> for ApplyError {
-    fn from(error: KubeError) -> Self {
-        Self::Kube(Box::new(error))
-    }
-}
-
-/// An object on its way.
-struct Wanted {
-    kind: &'static Kind,
-    name: String,
-    object: Value,
-    /// As it is in the cluster; `None` where it is not.
-    old: Option<DynamicObject>,
 }
 
 /// Whether a request changes anything.
@@ -166,18 +108,6 @@ pub async fn apply(
     }
     prune(cluster, options, &mut applied).await?;
     Ok(applied)
-}
-
-fn wanted(objects: Vec<Value>) -> Vec<Wanted> {
-    let wanted = objects.into_iter().filter_map(|object| {
-        Some(Wanted {
-            kind: Kind::of(&object)?,
-            name: object["metadata"]["name"].as_str()?.to_owned(),
-            object,
-            old: None,
-        })
-    });
-    wanted.collect()
 }
 
 /// Looks at what is there; objects that may not be looked at and are not needed are left out.
@@ -319,63 +249,6 @@ async fn make_certificates(
     Ok(())
 }
 
-/// Removes what these options no longer make and others would have made.
-async fn prune(
-    cluster: &Cluster,
-    options: &PoolOptions,
-    applied: &mut Applied,
-) -> Result<(), ApplyError> {
-    let made: Vec<String> = wanted(manifest::objects(options)?)
-        .iter()
-        .map(Wanted::label)
-        .collect();
-    let mut everything = options.clone();
-    everything.autoscale = Some(Autoscale {
-        image: "any".to_owned(),
-        most: u32::MAX,
-        idle: String::new(),
-    });
-    everything.config = Some(DaemonConfig {
-        files: [("any".to_owned(), Vec::new())].into(),
-        ..DaemonConfig::default()
-    });
-    let mut others = wanted(manifest::objects(&everything)?);
-    others.retain(|other| !made.contains(&other.label()));
-    let removals = others
-        .iter()
-        .map(|other| remove_own(cluster, options, other));
-    for (other, removal) in others.iter().zip(join_all(removals).await) {
-        match removal {
-            Ok(true) => applied.removed.push(other.label()),
-            Ok(false) => {}
-            // Who may not even look at such objects has not made any.
-            Err(KubeError::Forbidden(missing)) if missing.verb == "get" => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-/// Removes an object if it is ours; false if there is none.
-async fn remove_own(
-    cluster: &Cluster,
-    options: &PoolOptions,
-    other: &Wanted,
-) -> Result<bool, KubeError> {
-    let api = other.kind.api(cluster, &options.namespace);
-    let found = api.get_opt(&other.name).await;
-    let found = found.map_err(|error| KubeError::of(error, other.doing("get", options)))?;
-    if !found.is_some_and(|object| is_ours(&object.metadata, &options.name)) {
-        return Ok(false);
-    }
-    let removal = api.delete(&other.name, &DeleteParams::background()).await;
-    match removal.map_err(|error| KubeError::of(error, other.doing("delete", options))) {
-        Ok(_) => Ok(true),
-        Err(KubeError::NotFound { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 fn note(wanted: &Wanted, new: DynamicObject, applied: &mut Applied) {
     let list = match &wanted.old {
         None => &mut applied.created,
@@ -383,68 +256,4 @@ fn note(wanted: &Wanted, new: DynamicObject, applied: &mut Applied) {
         Some(_) => &mut applied.changed,
     };
     list.push(wanted.label());
-}
-
-/// Whether an object is what it was, whatever its controller reports of it meanwhile.
-fn is_same(old: &DynamicObject, new: &DynamicObject) -> bool {
-    let said = |object: &DynamicObject| {
-        let mut data = object.data.clone();
-        if let Some(data) = data.as_object_mut() {
-            data.remove("status");
-        }
-        data
-    };
-    let (was, is) = (&old.metadata, &new.metadata);
-    was.labels == is.labels && was.annotations == is.annotations && said(old) == said(new)
-}
-
-/// Whether a pool can be made without what was refused for lack of rights.
-fn may_skip(wanted: &Wanted, error: &KubeError) -> bool {
-    // A role may only be made by who has its rights: that refusal is `Denied`.
-    !wanted.kind.needed && matches!(error, KubeError::Forbidden(_) | KubeError::Denied { .. })
-}
-
-impl Wanted {
-    fn label(&self) -> String {
-        self.kind.label(&self.name)
-    }
-
-    fn doing(&self, verb: &'static str, options: &PoolOptions) -> Doing {
-        self.kind.doing(verb, &options.namespace, Some(&self.name))
-    }
-
-    /// Says again how many pods there are, where load decides that: a field that is no longer
-    /// said would fall back to its default, and pods that build would go.
-    fn keep_scale(&mut self, options: &PoolOptions) {
-        let is_open = self.kind.plural == "statefulsets" && options.autoscale.is_some();
-        if let Some(old) = self.old.as_ref().filter(|_| is_open) {
-            let now = old.data["spec"]["replicas"].as_u64().unwrap_or(1);
-            let least = u64::from(options.replicas.max(1));
-            self.object["spec"]["replicas"] = json!(now.max(least));
-        }
-    }
-
-    /// Leaves this one out, or fails where it cannot be.
-    fn skip(self, error: KubeError, applied: &mut Applied) -> Result<(), KubeError> {
-        if !may_skip(&self, &error) {
-            return Err(error);
-        }
-        applied.skipped.push((self.label(), error));
-        Ok(())
-    }
-
-    fn explain(&self, error: KubeError) -> ApplyError {
-        let object = self.label();
-        match &error {
-            KubeError::Refused { code, message, .. } if *code == UNPROCESSABLE => {
-                let immutable = message.contains(IMMUTABLE);
-                let source = Box::new(error);
-                match immutable {
-                    true => ApplyError::Immutable { object, source },
-                    false => ApplyError::Invalid { object, source },
-                }
-            }
-            _ => error.into(),
-        }
-    }
 }
