@@ -135,30 +135,22 @@ impl NodeReader<'_> {
                 self.node.name, self.node.endpoint
             ));
         }
-        if self
-            .node
-            .driver_opts
-            .as_ref()
-            .is_some_and(|opts| !opts.is_empty())
-        {
-            notes.push(self.left_out("driver options"));
-        }
-        if self
-            .node
-            .flags
-            .as_ref()
-            .is_some_and(|flags| !flags.is_empty())
-        {
-            notes.push(self.left_out("flags of buildkitd"));
-        }
-        if self
-            .node
-            .files
-            .as_ref()
-            .is_some_and(|files| !files.is_empty())
-        {
-            notes.push(self.left_out("configuration files of buildkitd"));
-        }
+        let InstanceNode {
+            driver_opts,
+            flags,
+            files,
+            ..
+        } = self.node;
+        let settings = [
+            ("driver options", driver_opts.iter().flatten().count()),
+            ("flags of buildkitd", flags.iter().flatten().count()),
+            (
+                "configuration files of buildkitd",
+                files.iter().flatten().count(),
+            ),
+        ];
+        let given = settings.iter().filter(|(_, count)| *count > 0);
+        notes.extend(given.map(|(what, _)| self.left_out(what)));
         Ok(self.spec(endpoint, None))
     }
 

@@ -64,7 +64,7 @@ pub(super) fn group(units: Vec<Unit>) -> Vec<Build> {
 }
 
 impl Build {
-    /// The record that speaks for all: of the first platform that was begun.
+    /// The record that speaks for all: of the first platform of the plan.
     pub(super) fn first(&self) -> &Unit {
         let first = self.units.iter().min_by_key(|unit| {
             let is_numbered = unit.record.reference != self.id.as_str();
