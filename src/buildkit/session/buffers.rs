@@ -3,7 +3,7 @@
 //! What is given back to the system comes from it page by page, each cleared first: for one large
 //! file that was a sixth of the client's time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes in a new buffer: what is read in one go, with the heads of its messages.
 const SIZE: usize = (512 << 10) + (16 << 10);
@@ -28,13 +28,17 @@ pub(super) struct Buffer {
 impl Buffers {
     /// Takes an empty one.
     pub(super) fn take(self: &Arc<Self>) -> Buffer {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.free().pop();
         Buffer {
             // Of a new one the system clears what is written to, when it is.
-            bytes: free.pop().unwrap_or_else(|| vec![0; SIZE]),
+            bytes: kept.unwrap_or_else(|| vec![0; SIZE]),
             filled: 0,
             home: Arc::clone(self),
         }
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,11 +62,7 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut free = self
-            .home
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.home.free();
         // One that a list of long paths made larger is not worth its memory.
         if free.len() < KEPT && self.bytes.len() == SIZE {
             free.push(std::mem::take(&mut self.bytes));

@@ -12,6 +12,7 @@ mod content;
 mod dispatch;
 mod filesend;
 mod filesync;
+mod fill;
 mod health;
 mod id;
 mod list;

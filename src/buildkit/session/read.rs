@@ -8,12 +8,13 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::buffers::Buffers;
+use super::fill::fill;
 use super::packet;
 use super::wire::Messages;
 use crate::tree::{ContextTree, Handle};
@@ -173,7 +174,8 @@ impl Open {
             .unwrap_or(CHUNK)
             .min(CHUNK)
             .min(room);
-        let (read, end) = fill(&self.file, messages.put_contents(self.id, wanted));
+        let bytes = messages.put_contents(self.id, wanted);
+        let (read, end) = fill(&self.file, bytes, self.offset);
         self.offset += read as u64;
         let (offset, size) = (self.offset, self.listed.size);
         match end {
@@ -190,20 +192,6 @@ impl Open {
             Ok(()) => Ok(read),
         }
     }
-}
-
-/// Reads until `bytes` is full or the file ends; tells how much that was.
-fn fill(mut file: &File, bytes: &mut [u8]) -> (usize, io::Result<()>) {
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read(&mut bytes[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (filled, Err(error)),
-        }
-    }
-    (filled, Ok(()))
 }
 
 /// The path of a file as the user knows it.

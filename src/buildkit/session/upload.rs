@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Services;
+use super::fill::fill;
 
 /// Bytes in one message. Daemons before 0.14 accept 4 MiB at most.
 const CHUNK: usize = 1 << 20;
@@ -83,15 +83,8 @@ fn chunks(id: String, body: Arc<File>) -> impl Stream<Item = Result<BytesMessage
 /// Reads one chunk; shorter only before the file's end, and empty there.
 fn chunk_at(file: &File, offset: u64) -> io::Result<Bytes> {
     let mut chunk = vec![0; CHUNK];
-    let mut filled = 0;
-    while filled < CHUNK {
-        match file.read_at(&mut chunk[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let (filled, end) = fill(file, &mut chunk, offset);
+    end?;
     chunk.truncate(filled);
     Ok(chunk.into())
 }
